@@ -1,0 +1,235 @@
+r"""The sliced-Wasserstein distance, and the penalty made of it.
+
+Slices turn :math:`d` dimensions into one. With directions :math:`\theta` uniform on the sphere,
+
+.. math:: SW_p^p(\mu, \nu) = \int_{S^{d-1}} W_p^p \big( \theta^\top \mu, \theta^\top \nu \big) \,
+    d\theta \approx \frac{1}{L} \sum_{l=1}^L W_p^p \big( \theta_l^\top x, \theta_l^\top y \big)
+
+(Eq. 11 and 15), each term a sort (:mod:`swae.univariate`). The penalty of the autoencoder is
+:math:`SW_p^p` between a batch of codes and samples of the prior, a mean over slices and samples
+(Eq. 16; Algorithm 1 drops the factors :math:`1/L` and :math:`1/M`). So its weight
+:math:`\lambda` means the same at every number of slices and every batch size.
+
+What is noisy in it is not the slices first but the samples of the prior: with both chosen
+evenly, :math:`\theta` by :mod:`swae.projections` and the samples from a shifted Sobol set
+(:mod:`swae.priors`), the gradient's variance drops a hundredfold for :math:`d = 2`.
+"""
+
+__all__ = ["SlicedWassersteinLoss", "sliced_wasserstein"]
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from .priors import Prior
+from .projections import Slices, draw, resolve
+from .univariate import Cost, at_least_single, cost_function, wasserstein_1d
+
+CHUNK = 2**25
+r"""The most projected values (samples times directions) that are held at once."""
+
+
+def sliced_wasserstein(
+    x: Float[Tensor, "n d"],
+    y: Float[Tensor, "m d"],
+    projections: Float[Tensor, "d k"],
+    p: Cost = 2.0,
+    x_weights: Float[Tensor, " n"] | None = None,
+    y_weights: Float[Tensor, " m"] | None = None,
+) -> Float[Tensor, ""]:
+    r"""Computes :math:`SW_p^p` between two samples, to the power p and not rooted.
+
+    .. math:: \frac{1}{L} \sum_{l=1}^L W_p^p(\theta_l^\top x, \theta_l^\top y)
+
+    Gradients flow to both samples and the projections, never to the weights. More directions than
+    fit a fixed budget of memory are taken in chunks, whose intermediate values are computed again
+    in the backward pass.
+
+    Arguments:
+        x: The first samples, with shape :math:`(N, d)`.
+        y: The second samples, with shape :math:`(M, d)`.
+        projections: The unit directions :math:`\theta_l` as columns, with shape :math:`(d, L)`.
+        p: The exponent :math:`p \geq 1`, or a convex cost of the difference.
+        x_weights: The relative weights of the first samples, with shape :math:`(N)`. They are
+            divided by their sum.
+        y_weights: The relative weights of the second samples, with shape :math:`(M)`.
+
+    Returns:
+        The distance to the power p, a scalar, in the samples' dtype (float32 for half precision).
+
+    Raises:
+        ValueError: If the shapes do not fit, a sample is empty, :math:`p < 1`, or weights are
+            negative, not finite or all zero.
+
+    References:
+        | Sliced-Wasserstein Autoencoder (Kolouri et al., 2018), Eq. 15
+        | https://arxiv.org/abs/1804.01947
+
+    Example:
+        >>> x = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
+        >>> sliced_wasserstein(x, x + torch.tensor([0.0, 3.0]), projections=torch.eye(2))
+        tensor(4.5000)
+    """
+
+    check_shapes(x, y, projections)
+
+    # Autocast would project in bfloat16, whose three digits are less than the distance needs.
+    with torch.autocast(x.device.type, enabled=False):
+        x, y = at_least_single(x), at_least_single(y)
+        directions = projections.to(x.dtype).mT
+
+        # W_p of a slice, a mean over samples; the slices are rows, for sorts along memory.
+        def slices(theta: Tensor) -> Tensor:
+            return wasserstein_1d(theta @ x.mT, theta @ y.mT, p, x_weights, y_weights)
+
+        rows = max(1, CHUNK // (len(x) + len(y)))
+        if len(directions) <= rows:
+            return slices(directions).mean()
+        return torch.cat(
+            [checkpoint(slices, theta, use_reentrant=False) for theta in directions.split(rows)]
+        ).mean()
+
+
+def check_shapes(x: Tensor, y: Tensor, projections: Tensor) -> None:
+    for name, value, wanted in (("x", x, "(n, d)"), ("y", y, "(m, d)")):
+        if value.ndim != 2:
+            raise ValueError(f"{name} has to have shape {wanted}, but has {tuple(value.shape)}.")
+    if projections.ndim != 2 or projections.shape[1] == 0:
+        raise ValueError(
+            "projections has to have shape (d, k), its columns being directions, "
+            f"but has {tuple(projections.shape)}."
+        )
+    if not x.shape[1] == y.shape[1] == projections.shape[0]:
+        raise ValueError(
+            "x, y and projections have to share the dimension d, but have shapes "
+            f"{tuple(x.shape)}, {tuple(y.shape)} and {tuple(projections.shape)}."
+        )
+
+
+class SlicedWassersteinLoss(nn.Module):
+    r"""Pulls codes to a prior: the penalty of Eq. 16, to drop into any model.
+
+    Called with codes alone, it draws fresh directions and fresh samples of the prior each time.
+    By default both are spread evenly, so that the gradient is far less noisy than with
+    independent ones at the same cost.
+
+    Arguments:
+        prior: The law :math:`q_Z` that the codes are pulled to.
+        n_projections: The number of directions :math:`L`.
+        p: The exponent :math:`p \geq 1`, or a convex cost of the difference.
+        slices: How directions are chosen: ``iid``, ``orthogonal``, ``equispaced`` (d = 2),
+            ``principal``, or ``auto``: the best for the dimension, see
+            :func:`swae.projections.draw`.
+        quasi: Whether the samples of the prior are quasi-random, where it has a map from the
+            cube.
+        oversampling: The number of samples of the prior for each code. Each code is then matched
+            with the mean of so many quantiles, which lowers the noise further.
+
+    Raises:
+        ValueError: If a setting can't work.
+        TypeError: If ``prior`` is no prior.
+
+    References:
+        | Sliced-Wasserstein Autoencoder (Kolouri et al., 2018), Eq. 16
+        | https://arxiv.org/abs/1804.01947
+
+    Example:
+        >>> from swae import Uniform
+        >>> penalty = SlicedWassersteinLoss(Uniform(2))
+        >>> z = torch.rand(500, 2, requires_grad=True)
+        >>> loss = 10 * penalty(z)
+        >>> loss.backward()
+    """
+
+    covariance: Tensor
+
+    def __init__(
+        self,
+        prior: Prior,
+        n_projections: int = 50,
+        p: Cost = 2.0,
+        slices: Slices = "auto",
+        quasi: bool = True,
+        oversampling: int = 1,
+    ) -> None:
+        super().__init__()
+
+        if not isinstance(prior, Prior):
+            raise TypeError(f"prior has to be a Prior, but is a {type(prior).__name__}.")
+        for name, size in (("n_projections", n_projections), ("oversampling", oversampling)):
+            if not isinstance(size, int) or size < 1:
+                raise ValueError(f"{name} has to be a whole number >= 1, but is {size!r}.")
+        cost_function(p)
+
+        self.prior = prior
+        self.n_projections = n_projections
+        self.p = p
+        self.slices: Slices = slices
+        self.quasi = quasi
+        self.oversampling = oversampling
+
+        self.follows_codes = resolve(slices, prior.dim) == "principal"
+        if self.follows_codes:
+            self.register_buffer("covariance", torch.eye(prior.dim))
+
+    def forward(
+        self, z: Float[Tensor, "n d"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, ""]:
+        r"""
+        Arguments:
+            z: The codes, with shape :math:`(N, d)`.
+            generator: The source of randomness; torch's global one if :py:`None`.
+
+        Returns:
+            :math:`SW_p^p` to the prior, a scalar, not rooted and not weighted by
+            :math:`\lambda`.
+
+        Raises:
+            ValueError: If the codes' shape is not :math:`(N, d)`.
+        """
+
+        if z.ndim != 2 or z.shape[1] != self.prior.dim or len(z) == 0:
+            raise ValueError(
+                f"z has to have shape (n, {self.prior.dim}) for this prior, with n >= 1, "
+                f"but has {tuple(z.shape)}."
+            )
+
+        z = at_least_single(z)
+        directions = self.directions(z, generator)
+        samples = self.prior.sample(
+            self.oversampling * len(z), generator, self.quasi, device=z.device, dtype=z.dtype
+        )
+
+        return sliced_wasserstein(z, samples, directions, self.p)
+
+    @torch.no_grad()
+    def directions(
+        self, z: Float[Tensor, "n d"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "d k"]:
+        r"""Draws the directions for a batch of codes, which ``principal`` ones follow."""
+
+        if self.follows_codes and self.training:
+            self.follow(z)
+
+        return draw(
+            self.slices,
+            self.prior.dim,
+            self.n_projections,
+            generator,
+            covariance=self.covariance if self.follows_codes else None,
+            device=z.device,
+            dtype=z.dtype,
+        )
+
+    def follow(self, z: Float[Tensor, "n d"], momentum: float = 0.1) -> None:
+        r"""Moves the running covariance a step towards that of a batch."""
+
+        z = (z - z.mean(dim=0)).to(self.covariance.dtype)
+        self.covariance.lerp_(z.mT @ z / len(z), momentum)
+
+    def extra_repr(self) -> str:
+        return (
+            f"n_projections={self.n_projections}, p={self.p}, slices={self.slices!r}, "
+            f"quasi={self.quasi}, oversampling={self.oversampling}"
+        )
