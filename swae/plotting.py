@@ -3,7 +3,7 @@ r"""Pictures of an autoencoder: what it rebuilds, what it generates, where its c
 Every function takes tensors or arrays and returns a `matplotlib.figure.Figure`; `save` writes
 it. Nothing here draws a sample, runs a network or knows about one, so each picture can be made
 again from saved arrays. Only matplotlib's object-oriented side is used: no `pyplot`, no window,
-no global setting read or left behind, hence safe in threads and on machines without a screen.
+no global setting changed, hence safe in threads and on machines without a screen.
 
 The central picture is `triptych`, Figure 3 of Kolouri et al. (2018): samples of the prior
 \(q_Z\), the codes \(z = \phi(x)\), and the pictures \(\psi(z)\) decoded from a lattice of codes,
@@ -23,6 +23,7 @@ import textwrap
 import uuid
 from collections.abc import Mapping, Sequence
 from itertools import combinations
+from numbers import Real
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -32,10 +33,10 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, Normalize
+from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, Normalize, to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -55,18 +56,20 @@ Array: TypeAlias = NDArray[Any] | Tensor
 Floats: TypeAlias = NDArray[np.float64]
 Pixels: TypeAlias = NDArray[np.float32]
 Extent: TypeAlias = tuple[float, float, float, float]
+Dashes: TypeAlias = tuple[float, Sequence[float]]
 
 DPI = 160  # 128 + 32: for such a number n / DPI * DPI == n in floats, whole pixels stay whole
 INK, GREY, PALE = "#2a2e35", "#868d97", "#f1f3f5"
 BLUE, ORANGE = "#2f6db3", "#e0752d"
 TITLE, TEXT, SMALL = 13, 11, 10  # points
+SOLID, DASHED = (0.0, ()), (0.0, (3.0, 1.5))
 
 WORDS = {
     "bce": "cross-entropy",
     "l1": "mean absolute error",
     "mae": "mean absolute error",
     "mse": "mean squared error",
-    "sw2": "sliced Wasserstein distance, squared",
+    "sw2": "sliced Wasserstein, squared",
     "lr": "learning rate",
 }
 NOT_A_CURVE = {"epoch", "step", "seconds"}
@@ -118,6 +121,13 @@ def _images(name: str, value: Array) -> Pixels:
 
     array = array.astype(np.float32).clip(0, 1)
     return array.transpose(0, 2, 3, 1) if array.shape[1] == 3 else array[:, 0]
+
+
+def _planes(name: str, value: Array) -> Pixels:
+    """Returns (n, 1, h, w) or (n, 3, h, w) floats in [0, 1], what bytes and floats share."""
+
+    tiles = _images(name, value)
+    return tiles.transpose(0, 3, 1, 2) if tiles.ndim == 4 else tiles[:, None]
 
 
 def _count(name: str, value: int) -> int:
@@ -247,20 +257,41 @@ def montage(images: Array, columns: int | None = None, *, pad: int = 1) -> Pixel
     return picture
 
 
-def _mosaic(images: Array, columns: int | None) -> Pixels:
+def _enlarged(images: NDArray[Any], scale: int) -> NDArray[Any]:
+    """Returns the images with every pixel a block of scale x scale."""
+
+    return images.repeat(scale, axis=2).repeat(scale, axis=3)
+
+
+def _mosaic(images: NDArray[Any], columns: int | None) -> Pixels:
     """Returns a montage whose tiles are near 88 pixels wide, so that its gaps look thin."""
 
-    array = _array("images", images, "n c h w")
-    scale = max(1, round(88 / max(array.shape[2:])))
-    return montage(array.repeat(scale, axis=2).repeat(scale, axis=3), columns, pad=3)
+    return montage(_enlarged(images, max(1, round(88 / max(images.shape[2:])))), columns, pad=3)
 
 
-def _show(ax: Axes, picture: Pixels, **options: Any) -> None:
+def _tiling(grid: NDArray[Any], k: int) -> Pixels:
+    """Returns the k x k pictures, bottom row first, each within a hairline of its own cell."""
+
+    tiles = _enlarged(_planes("grid", grid), max(1, round(640 / (k * grid.shape[-1]))))
+    tiles = np.pad(tiles, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.25)
+    rows = tiles.reshape(k, k, *tiles.shape[1:])[::-1]  # pictures run down, codes run up
+    return montage(rows.reshape(tiles.shape), columns=k, pad=0)
+
+
+def _show(ax: Axes, picture: Pixels, extent: Extent | None = None) -> None:
     """Draws a picture, white for 1 and black for 0; smooths only where pixels must be dropped."""
 
     pixels = ax.get_window_extent().width
     interpolation = "nearest" if pixels > picture.shape[1] - 1 else "antialiased"
-    ax.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation=interpolation, **options)
+    ax.imshow(
+        picture,
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        interpolation=interpolation,
+        origin="upper",
+        extent=extent,
+    )
 
 
 # Figures in pixels
@@ -297,11 +328,18 @@ def _bare(figure: Figure, left: int, bottom: int, width: int, height: int) -> Ax
     return ax
 
 
-def _write(figure: Figure, x: float, y: float, text: str, **options: Any) -> None:
-    """Writes words at a place given in pixels from the lower left corner."""
+def _label(figure: Figure, x: float, y: float, text: str) -> None:
+    """Writes a name that ends at a place in pixels from the lower left corner."""
 
     w, h = figure.get_size_inches() * DPI
-    figure.text(x / w, y / h, text, **{"fontsize": TEXT, "color": INK, **options})
+    figure.text(x / w, y / h, text, fontsize=TEXT, color=INK, ha="right", va="center")
+
+
+def _note(figure: Figure, x: float, y: float, text: str) -> None:
+    """Writes small print that begins at a place in pixels from the lower left corner."""
+
+    w, h = figure.get_size_inches() * DPI
+    figure.text(x / w, y / h, text, fontsize=SMALL, color=GREY, linespacing=1.35)
 
 
 # Points and their colours
@@ -344,17 +382,16 @@ def _scatter(ax: Axes, points: Floats, colours: _Colouring | None, colour: str =
 
     n = len(points)
     order = np.random.default_rng(0).permutation(n)  # else the last class covers the others
-    paint: dict[str, Any] = {"color": colour}
-    if colours is not None:
-        paint = {"c": colours.values[order], "cmap": colours.cmap, "norm": colours.norm}
-
     ax.scatter(
-        *points[order].T,
-        s=float(np.clip(18 * (300 / n) ** 0.55, 0.8, 18)),
+        points[order, 0],
+        points[order, 1],
+        s=float(np.clip(18 * (300 / n) ** 0.48, 1, 18)),
         alpha=float(np.clip(0.9 * (300 / n) ** 0.16, 0.4, 0.9)),
+        c=colour if colours is None else colours.values[order],
+        cmap=colours and colours.cmap,
+        norm=colours and colours.norm,
         linewidths=0,
         rasterized=True,
-        **paint,
     )
 
 
@@ -382,6 +419,14 @@ def _note_outside(ax: Axes, points: Floats, limits: Extent) -> None:
         ax.set_title(f"{hidden:,} outside", loc="right", fontsize=SMALL, color=GREY, pad=8)
 
 
+def _bar_width(colours: _Colouring | None) -> int:
+    """Returns the pixels that the legend of the labels takes, with its names and a gap."""
+
+    if colours is None:
+        return 0
+    return 50 + 14 * max((len(name) for name in colours.names), default=4)
+
+
 def _bar(ax: Axes, colours: _Colouring) -> None:
     """Draws the legend of the labels: one block per class, or a continuous scale."""
 
@@ -400,13 +445,10 @@ def _windows(
 ) -> tuple[Figure, list[Axes]]:
     """Lays out panels of a size in pixels in a row, the colour bar after the second."""
 
-    (w, h), left, top = size, 96, 52
-    bar = 0
-    if colours is not None:
-        bar = 46 + 14 * max((len(name) for name in colours.names), default=5)
+    (w, h), left, top, bar = size, 136, 52, _bar_width(colours)
     width = left + count * w + (count - 1) * gap + bar + 24
-    lines = textwrap.wrap(caption, max(20, (width - left) // 13))
-    bottom = 84 + 36 * len(lines)
+    lines = textwrap.wrap(caption, max(20, (width - left) // 12))
+    bottom = 84 + (20 + 32 * len(lines) if lines else 0)
 
     figure = _figure(width, top + h + bottom)
     places = [left + i * (w + gap) + (bar if i > 1 else 0) for i in range(count)]
@@ -414,7 +456,7 @@ def _windows(
     if colours is not None:
         _bar(_panel(figure, places[1] + w + 14, bottom, 16, h), colours)
     if lines:
-        _write(figure, left, 20, "\n".join(lines), va="bottom", linespacing=1.35, color=GREY)
+        _note(figure, left, 20, "\n".join(lines))
     return figure, panels
 
 
@@ -466,10 +508,7 @@ def triptych(
     if k * k != len(pictures):
         raise ValueError(f"grid wants k * k pictures, a square number, got {len(pictures)}.")
 
-    # Pictures run from the top down, codes from the bottom up.
-    rows = pictures.reshape(k, k, *pictures.shape[1:])[::-1]
-    picture = montage(rows.reshape(pictures.shape), columns=k, pad=0)
-
+    picture = _tiling(pictures, k)
     colours = _colouring(labels, len(z))
     width = _panel_width(picture.shape[1])
     size = (width, round(width * (y1 - y0) / (x1 - x0)))
@@ -479,16 +518,16 @@ def triptych(
         _plane(ax, title, limits, ("$z_1$", "$z_2$" if ax is panels[0] else ""))
     _scatter(panels[0], prior, None, INK)
     _scatter(panels[1], z, colours)
-    _show(panels[2], picture, extent=limits, aspect="equal")
+    _show(panels[2], picture, limits)
     for ax, points in zip(panels, (prior, z), strict=False):
         _note_outside(ax, points, limits)
     return figure
 
 
 def _panel_width(pixels: int) -> int:
-    """Returns a width near 640 that is a multiple of the pixels, or a divisor when they are many."""
+    """Returns the width of a panel on which so many pixels fit evenly, near 640."""
 
-    return pixels * max(1, round(640 / pixels)) if pixels <= 960 else pixels // round(pixels / 640)
+    return pixels // round(pixels / 640) if pixels > 960 else pixels
 
 
 def codes(z: Array, labels: Array | None, prior_samples: Array) -> Figure:
@@ -544,21 +583,26 @@ def _principal(z: Floats, prior: Floats) -> tuple[Floats, Floats, list[str]]:
     plane = vectors[:, :-3:-1]
     # An eigenvector has no sign of its own: the largest entry is made positive.
     plane = plane * np.sign(plane[np.abs(plane).argmax(axis=0), [0, 1]])
-    shares = variance[:-3:-1] / max(float(variance.sum()), 1e-300)
+    shares = variance[:-3:-1].clip(0) / max(float(variance.sum()), 1e-300)
     names = [f"component {i} ({s:.0%} of variance)" for i, s in enumerate(shares, start=1)]
     return (z - mean) @ plane, (prior - mean) @ plane, names
 
 
-def _histograms(z: Floats, prior: Floats, colours: _Colouring | None) -> Figure:
-    figure = _figure(1100, 640)
-    ax = _panel(figure, 96, 84, 980 - (120 if colours is not None else 0), 500)
-    both = np.concatenate((z, prior))
-    edges = np.histogram_bin_edges(both, bins=int(np.clip(math.sqrt(len(both)), 12, 60)))
+def _bins(x: NDArray[Any]) -> int:
+    return int(np.clip(math.sqrt(len(x)), 12, 60))
 
-    parts, paint = [z], [BLUE]
-    if colours is not None and colours.names:
+
+def _histograms(z: Floats, prior: Floats, colours: _Colouring | None) -> Figure:
+    colours = colours if colours and colours.names else None  # a stack wants classes
+    figure = _figure(1160 + _bar_width(colours), 640)
+    ax = _panel(figure, 136, 84, 1000, 500)
+    both = np.concatenate((z, prior))
+    edges = np.histogram_bin_edges(both, bins=_bins(both)).tolist()
+
+    parts, paint = [z], [to_hex(BLUE)]
+    if colours is not None:
         parts = [z[colours.values == i] for i in range(len(colours.names))]
-        paint = [colours.cmap(i) for i in range(len(parts))]
+        paint = [to_hex(colours.cmap(i)) for i in range(len(parts))]
     weights = [np.full(len(part), 1 / (len(z) * (edges[1] - edges[0]))) for part in parts]
     ax.hist(parts, edges, weights=weights, stacked=True, color=paint, alpha=0.85, linewidth=0)
     ax.hist(prior, edges, density=True, histtype="step", color=INK, linewidth=1.6)
@@ -568,8 +612,8 @@ def _histograms(z: Floats, prior: Floats, colours: _Colouring | None) -> Figure:
     ax.margins(x=0)
     ax.set_xlabel("$z$", fontsize=TEXT, color=INK)
     ax.set_ylabel("density", fontsize=TEXT, color=INK)
-    if colours is not None and colours.names:
-        _bar(_panel(figure, 976, 84, 16, 500), colours)
+    if colours is not None:
+        _bar(_panel(figure, 1150, 84, 16, 500), colours)
     return figure
 
 
@@ -602,22 +646,15 @@ def reconstructions(x: Array, x_hat: Array, *, n: int = 12) -> Figure:
         )
 
     if a.ndim == 2:
-        return (_clouds if a.shape[1] <= 3 else _lines)([a, b], 4 if n > 4 else n)
+        return _vectors([a, b], columns=min(n, 4))
 
-    picture = _mosaic(np.concatenate((_shown(a), _shown(b))), columns=len(a))
+    picture = _mosaic(np.concatenate((_planes("x", a), _planes("x_hat", b))), columns=len(a))
     h, w = picture.shape[:2]
     figure = _figure(w + 132, h + 24)
     _show(_bare(figure, 120, 12, w, h), picture)
-    _write(figure, 106, 12 + 0.75 * h, "input", ha="right", va="center")
-    _write(figure, 106, 12 + 0.25 * h, "output", ha="right", va="center")
+    _label(figure, 106, 12 + 0.75 * h, "input")
+    _label(figure, 106, 12 + 0.25 * h, "output")
     return figure
-
-
-def _shown(images: NDArray[Any]) -> Pixels:
-    """Returns images as floats in (n, c, h, w), so that bytes and floats can be put together."""
-
-    tiles = _images("images", images)
-    return tiles.transpose(0, 3, 1, 2) if tiles.ndim == 4 else tiles[:, None]
 
 
 def samples(x_hat: Array, *, columns: int | None = None) -> Figure:
@@ -642,13 +679,25 @@ def samples(x_hat: Array, *, columns: int | None = None) -> Figure:
     array = _array("x_hat", x_hat, "n c h w", "n d")
     columns = _count("columns", math.ceil(math.sqrt(len(array))) if columns is None else columns)
     if array.ndim == 2:
-        return (_clouds if array.shape[1] <= 3 else _lines)([array], columns)
+        return _vectors([array], columns)
 
-    picture = _mosaic(array, columns)
+    picture = _mosaic(array, min(columns, len(array)))
     h, w = picture.shape[:2]
     figure = _figure(w + 24, h + 24)
     _show(_bare(figure, 12, 12, w, h), picture)
     return figure
+
+
+def _vectors(parts: Sequence[NDArray[Any]], columns: int) -> Figure:
+    """Draws samples alone, or inputs and outputs, in the manner that their length asks for."""
+
+    match parts[0].shape[1]:
+        case 1:
+            return _agreement(*parts) if len(parts) > 1 else _histogram(parts[0][:, 0])
+        case 2 | 3:
+            return _clouds(parts)
+        case _:
+            return _lines(parts, columns)
 
 
 def _lines(parts: Sequence[NDArray[Any]], columns: int) -> Figure:
@@ -671,71 +720,77 @@ def _lines(parts: Sequence[NDArray[Any]], columns: int) -> Figure:
     low = min(float(part.min()) for part in parts)
     high = max(float(part.max()) for part in parts)
     across = np.linspace(inset, w - inset, d)
-    names, dashes, paint = ("input", "output"), ("solid", (0, (2.5, 1.2))), (BLUE, ORANGE)
-    for part, dash, colour in zip(parts, dashes, paint, strict=False):
+    styles = ((BLUE, SOLID), (ORANGE, DASHED))
+    for part, (colour, dash) in zip(parts, styles, strict=False):
         up = inset + (h - 2 * inset) * (part - low) / ((high - low) or 1.0)
         lines = corner[:, None] + np.stack((np.broadcast_to(across, up.shape), up), axis=-1)
         ax.add_collection(
             LineCollection(list(lines), colors=colour, linestyle=dash, linewidth=1.4)
         )
 
-    _write(figure, 16, 18, f"every cell from {low:.3g} to {high:.3g}", color=GREY, fontsize=SMALL)
+    scale = f"every cell from {low:.3g} to {high:.3g}".replace("-", "\N{MINUS SIGN}")
+    _note(figure, 16, 18, scale)
     if len(parts) > 1:
-        handles = [
-            Line2D([], [], color=c, linestyle=s, label=name, linewidth=1.6)
-            for name, s, c in zip(names, dashes, paint, strict=True)
-        ]
-        _legend(figure, handles)
+        _legend(figure, [_key("input", BLUE), _key("output", ORANGE, DASHED)])
     return figure
 
 
-def _clouds(parts: Sequence[NDArray[Any]], columns: int) -> Figure:
-    """Draws short vectors as points; the second part, if any, joined to the first."""
+def _clouds(parts: Sequence[NDArray[Any]]) -> Figure:
+    """Draws vectors of two or three entries as points; outputs are joined to their inputs."""
 
-    d = parts[0].shape[1]
-    parts = [part.astype(np.float64) for part in parts]
-    if d == 1:
-        return _agreement(*parts) if len(parts) > 1 else _histogram(parts[0][:, 0])
-
-    pairs = list(combinations(range(d), 2))
-    figure, panels = _windows(len(pairs), (600, 600), None, "", gap=128)
+    pairs = list(combinations(range(parts[0].shape[1]), 2))
+    figure, panels = _windows(len(pairs), (640, 640), None, "", gap=136)
     for ax, (i, j) in zip(panels, pairs, strict=True):
-        planes = [part[:, (i, j)] for part in parts]
+        planes = [part[:, (i, j)].astype(np.float64) for part in parts]
         limits = extent_of(np.concatenate(planes))
-        title = "samples" if len(parts) == 1 else "inputs, joined to their outputs"
+        title = ("samples", "reconstructions")[len(parts) - 1] if ax is panels[0] else ""
         _plane(ax, title, limits, (f"$x_{i + 1}$", f"$x_{j + 1}$"))
         if len(parts) > 1:
-            joins = np.stack(planes, axis=1)
-            ax.add_collection(LineCollection(list(joins), colors=GREY, linewidth=0.8, zorder=0.5))
+            joins = list(np.stack(planes, axis=1))
+            ax.add_collection(LineCollection(joins, colors=GREY, linewidth=0.8, zorder=0.5))
+        else:
+            _note_outside(ax, planes[0], limits)
         for plane, colour in zip(planes, (BLUE, ORANGE), strict=False):
             _scatter(ax, plane, None, colour)
-        if len(parts) == 1:
-            _note_outside(ax, planes[0], limits)
+    if len(parts) > 1:
+        _legend(figure, [_dot("input", BLUE), _dot("output", ORANGE)])
     return figure
 
 
-def _agreement(x: Floats, x_hat: Floats) -> Figure:
+def _agreement(x: NDArray[Any], x_hat: NDArray[Any]) -> Figure:
     """Draws single numbers, output against input."""
 
-    points = np.concatenate((x, x_hat), axis=1)
+    points = np.concatenate((x, x_hat), axis=1).astype(np.float64)
     limits = extent_of(points)
-    figure, (ax,) = _windows(1, (600, 600), None, "")
+    figure, (ax,) = _windows(1, (640, 640), None, "")
     _plane(ax, "output against input", limits, ("input", "output"))
     ax.axline((0, 0), slope=1, color=GREY, linewidth=0.8, zorder=0.5)
     _scatter(ax, points, None)
     return figure
 
 
-def _histogram(x: Floats) -> Figure:
-    figure = _figure(1000, 640)
-    ax = _panel(figure, 96, 84, 880, 500)
-    ax.hist(x, bins=int(np.clip(math.sqrt(len(x)), 12, 60)), density=True, color=BLUE, linewidth=0)
+def _histogram(x: NDArray[Any]) -> Figure:
+    figure = _figure(1160, 640)
+    ax = _panel(figure, 136, 84, 1000, 500)
+    ax.hist(x, bins=_bins(x), density=True, color=BLUE, linewidth=0)
     _style(ax, "samples")
     _open(ax)
     ax.margins(x=0)
     ax.set_xlabel("$x$", fontsize=TEXT, color=INK)
     ax.set_ylabel("density", fontsize=TEXT, color=INK)
     return figure
+
+
+def _key(name: str, colour: str, dashes: Dashes = SOLID) -> Line2D:
+    """Returns what a legend shows for a line."""
+
+    return Line2D([], [], color=colour, linestyle=dashes, linewidth=1.6, label=name)
+
+
+def _dot(name: str, colour: str) -> Line2D:
+    """Returns what a legend shows for points."""
+
+    return Line2D([], [], color=colour, linestyle="none", marker="o", markersize=4, label=name)
 
 
 def _legend(figure: Figure, handles: Sequence[Line2D]) -> None:
@@ -749,6 +804,9 @@ def _legend(figure: Figure, handles: Sequence[Line2D]) -> None:
         fontsize=TEXT,
         labelcolor=INK,
         borderaxespad=0.3,
+        handlelength=1.6,
+        handletextpad=0.6,
+        columnspacing=1.6,
     )
 
 
@@ -761,8 +819,8 @@ def curves(epochs: Sequence[Mapping[str, object]]) -> Figure:
 
     Arguments:
         epochs: A row per epoch, as in `metrics.jsonl`. Numbers are drawn except `epoch`, which
-            counts them from 1 by default, `step` and `seconds`. Quantities that a row lacks, or
-            gives as nothing or NaN, leave a gap.
+            counts them from 1 by default, `step` and `seconds`. A quantity that a row lacks, or
+            gives as nothing or NaN, is passed over: its line joins the rows that have it.
 
     Returns:
         The figure; the axes are the panels, each titled with its quantity.
@@ -775,7 +833,7 @@ def curves(epochs: Sequence[Mapping[str, object]]) -> Figure:
         >>> save(curves(rows), "curves.png")
     """
 
-    keys = [key for key in dict.fromkeys(key for row in epochs for key in row)]
+    keys = list(dict.fromkeys(key for row in epochs for key in row))
     series = {key: _series(epochs, key) for key in keys if key not in NOT_A_CURVE}
     series = {key: values for key, values in series.items() if np.isfinite(values).any()}
     quantities = list(
@@ -789,9 +847,12 @@ def curves(epochs: Sequence[Mapping[str, object]]) -> Figure:
 
     at = _series(epochs, "epoch")
     at = np.where(np.isfinite(at), at, np.arange(1, len(at) + 1))
-    figure, panels = _small_multiples(
-        len(quantities), legend=any(k.startswith("val_") for k in series)
-    )
+    legend = [_key("train", BLUE)] if any(key in series for key in quantities) else []
+    if any(key.startswith("val_") for key in series):
+        legend.append(_key("held out", ORANGE))
+    if any(key.endswith("_null") for key in series):
+        legend.append(_key("null: prior against prior", GREY, DASHED))
+    figure, panels = _small_multiples(len(quantities), legend if len(legend) > 1 else [])
     for ax, quantity in zip(panels, quantities, strict=True):
         _curve(ax, at, quantity, series)
     return figure
@@ -801,14 +862,14 @@ def _series(epochs: Sequence[Mapping[str, object]], key: str) -> Floats:
     """Returns a quantity over the rows, NaN where it is no finite number."""
 
     values = [row.get(key) for row in epochs]
-    numbers = [float(v) if isinstance(v, (int, float)) else math.nan for v in values]
+    numbers = [float(v) if isinstance(v, Real) else math.nan for v in values]
     return np.array([v if math.isfinite(v) else math.nan for v in numbers])
 
 
-def _small_multiples(count: int, *, legend: bool) -> tuple[Figure, list[Axes]]:
+def _small_multiples(count: int, legend: Sequence[Line2D]) -> tuple[Figure, list[Axes]]:
     columns = 2 if count == 4 else min(3, count)
     rows = -(-count // columns)
-    w, h, left, gap_x, gap_y, bottom = 480, 290, 110, 120, 124, 84
+    w, h, left, gap_x, gap_y, bottom = 480, 290, 136, 136, 148, 84
     top = 100 if legend else 56
     figure = _figure(
         left + columns * (w + gap_x) - gap_x + 30, bottom + rows * (h + gap_y) - gap_y + top
@@ -824,8 +885,7 @@ def _small_multiples(count: int, *, legend: bool) -> tuple[Figure, list[Axes]]:
         for i in range(count)
     ]
     if legend:
-        kinds = (("train", BLUE), ("held out", ORANGE))
-        _legend(figure, [Line2D([], [], color=c, label=name, linewidth=2) for name, c in kinds])
+        _legend(figure, legend)
     return figure, panels
 
 
@@ -837,33 +897,32 @@ def _curve(ax: Axes, at: Floats, quantity: str, series: Mapping[str, Floats]) ->
     drawn = np.concatenate([series[key] for key in keys])
     log = bool((nulls or quantity == "sw2") and np.nanmin(drawn) > 0)
 
-    marker = "o" if len(at) <= 12 else None
     for key in keys:
-        colour = ORANGE if key.startswith("val_") else BLUE
-        ax.plot(at, series[key], color=colour, linewidth=1.6, marker=marker, markersize=4)
+        there = np.isfinite(series[key])
+        ax.plot(
+            at[there],
+            series[key][there],
+            color=ORANGE if key.startswith("val_") else BLUE,
+            linewidth=1.6,
+            marker="o" if there.sum() <= 12 else "",
+            markersize=4,
+        )
     for values in nulls.values():
         level = float(np.nanmedian(values))
         if level > 0 or not log:
-            ax.axhline(level, color=GREY, linestyle=(0, (4, 3)), linewidth=1)
-            ax.annotate(
-                "null",
-                (1, level),
-                (0, 2),
-                xycoords=ax.get_yaxis_transform(),
-                textcoords="offset points",
-                ha="right",
-                fontsize=SMALL,
-                color=GREY,
-            )
+            ax.axhline(level, color=GREY, linestyle=DASHED, linewidth=1.2)
 
     _style(ax, WORDS.get(quantity, quantity.replace("_", " ")))
     _open(ax)
     if log:
         ax.set_yscale("log")
+    else:
+        ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     ax.grid(axis="y", color=PALE, linewidth=0.8)
     ax.set_axisbelow(True)
-    ax.set_xlabel("epoch", fontsize=TEXT, color=INK)
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
+    ax.tick_params(labelsize=SMALL)
+    ax.set_xlabel("epoch", fontsize=SMALL, color=INK)
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1, steps=[1, 2, 5, 10]))
     if at.min() == at.max():
         ax.set_xlim(at[0] - 0.5, at[0] + 0.5)
 

@@ -1,0 +1,736 @@
+r"""The estimator: one object that fits, encodes, decodes and samples.
+
+Its constructor is the project's only configuration. The command line's flags are made from its
+signature, and a stored model's ``config.json`` holds its parameters. A parameter that is
+:py:`None` comes from the preset:
+
+- ``paper`` is the appendix of the paper: RMSprop at a constant rate, batches of 500, 50
+  independent directions, independent samples of the prior, :math:`\lambda = 10`, 20 epochs.
+- ``authors`` is their notebooks: the same for 30 epochs, and :math:`\lambda` grows by a tenth at
+  the start of each epoch with index 11 to 29.
+- ``best`` is ours: the low-variance penalty, Adam, one cycle of the learning rate, and a part of
+  the training data held back to look at.
+"""
+
+__all__ = ["PRESETS", "SWAE", "Preset"]
+
+import copy
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.exceptions import NotFittedError
+from torch import Tensor, nn
+from torch.distributions import Distribution
+from torch.utils.data import DataLoader, Dataset
+
+from . import __version__
+from .autoencoder import Autoencoder, Output, Reconstruction
+from .checkpoint import (
+    Checkpoint,
+    CorruptError,
+    from_safetensors,
+    read_folder,
+    restore_optimizer,
+    save_checkpoint,
+    to_json,
+    to_safetensors,
+    write_folder,
+)
+from .data import (
+    ArrayBatches,
+    Batches,
+    DataError,
+    LoaderBatches,
+    Samples,
+    as_samples,
+    holdout,
+    to_float,
+)
+from .metrics import Evaluation, evaluate, evaluating
+from .networks import Network, build, glorot_
+from .priors import FromDistribution, FromSamples, Prior, prior_from_name
+from .projections import Slices
+from .seeding import stream, stream_seed
+from .sliced import SlicedWassersteinLoss
+from .training import (
+    Epoch,
+    Optimizer,
+    Precision,
+    Progress,
+    Schedule,
+    fabric_for,
+    make_optimizer,
+    train_epochs,
+)
+from .univariate import Cost
+
+logger = logging.getLogger("swae")
+
+Preset = Literal["best", "paper", "authors"]
+r"""The names of the presets."""
+
+FORMAT = 1
+r"""The version of the model folder's format."""
+
+PAPER: dict[str, Any] = {
+    "prior": "uniform",
+    "reg_weight": 10.0,
+    "reg_growth": 1.0,
+    "n_projections": 50,
+    "slices": "iid",
+    "quasi": False,
+    "oversampling": 1,
+    "stratified": True,
+    "reconstruction": "bce+l1",
+    "output": "sigmoid",
+    "optimizer": "rmsprop",
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "max_epochs": 20,
+    "batch_size": 500,
+    "drop_last": True,
+    "validation_size": 0,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": PAPER,
+    "authors": PAPER | {"max_epochs": 30, "reg_growth": 1.1},
+    "best": PAPER
+    | {
+        "slices": "auto",
+        "quasi": True,
+        "stratified": False,
+        "optimizer": "adam",
+        "learning_rate": 3e-3,
+        "schedule": "one-cycle",
+        "max_epochs": None,
+        "batch_size": None,
+        "drop_last": False,
+        "validation_size": 1 / 12,
+    },
+}
+r"""What :py:`None` stands for. Where it still is :py:`None`, it follows from the data's size."""
+
+STEPS = 4000
+r"""The steps that ``best`` takes at least, so that small data is seen often enough."""
+
+GROWTH_FROM = 11
+r"""The epoch, counted from 0, at whose start the weight of the penalty first grows."""
+
+Data = (
+    Samples | np.ndarray[Any, Any] | Tensor | Dataset[Any] | DataLoader[Any]
+)
+r"""What :meth:`SWAE.fit` takes."""
+
+
+class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+    r"""The sliced-Wasserstein autoencoder as an estimator.
+
+    Arguments:
+        latent_dim: Dimension d of the codes.
+        prior: Law of the codes: a name with its numbers (uniform, normal, ring, circle, bowl,
+            ball, sphere, mixture:components=10), or in Python a Prior, an array of samples or a
+            torch distribution.
+        reg_weight: Weight lambda of the penalty (Eq. 16).
+        reg_growth: Factor of lambda at the start of each epoch from the twelfth on.
+        n_projections: Number L of directions a step.
+        p: Exponent of the distance, at least 1.
+        slices: How directions are chosen: auto, iid, orthogonal, equispaced or principal.
+        quasi: Whether the prior is sampled quasi-randomly in training.
+        oversampling: Samples of the prior for each code.
+        stratified: Whether a ring's angles are evenly spaced within a batch.
+        network: Built-in network: auto, convolutional or mlp.
+        reconstruction: Cost of a reconstruction: bce+l1, bce, l1, mse, or in Python a function.
+        output: Activation of the decoder's output: sigmoid for data in [0, 1], or linear.
+        optimizer: Optimiser: adam, adamw or rmsprop.
+        learning_rate: Peak of the learning rate.
+        schedule: Course of the learning rate: constant, cosine or one-cycle.
+        max_epochs: Number of epochs, for which the schedule is made.
+        batch_size: Samples a step.
+        drop_last: Whether the last, smaller batch of an epoch is left out.
+        validation_size: Share (below 1) or number of training samples that are held back.
+        patience: Epochs without improvement on the held-back samples after which training stops
+            and the best weights are kept; None never stops early.
+        preset: Where parameters that are None come from: best, paper or authors.
+        precision: Precision of training: auto, 32, bf16 or 16.
+        device: Device: auto, cpu, cuda or mps.
+        random_state: Seed of every draw.
+        encoder: Your own encoder, a torch module from data to codes; with decoder.
+        decoder: Your own decoder, a torch module from codes to logits; with encoder.
+
+    Example:
+        >>> X = np.random.default_rng(0).random((200, 8), dtype=np.float32)
+        >>> model = SWAE(max_epochs=2).fit(X)
+        >>> model.transform(X).shape
+        (200, 2)
+        >>> model.sample(3).shape
+        (3, 8)
+    """
+
+    def __init__(
+        self,
+        latent_dim: int = 2,
+        *,
+        prior: Any = None,  # noqa: ANN401 - a name, a Prior, an array or a distribution
+        reg_weight: float | None = None,
+        reg_growth: float | None = None,
+        n_projections: int | None = None,
+        p: Cost = 2.0,
+        slices: Slices | None = None,
+        quasi: bool | None = None,
+        oversampling: int | None = None,
+        stratified: bool | None = None,
+        network: Network = "auto",
+        reconstruction: Reconstruction | Callable[[Tensor, Tensor], Tensor] | None = None,
+        output: Output | None = None,
+        optimizer: Optimizer | None = None,
+        learning_rate: float | None = None,
+        schedule: Schedule | None = None,
+        max_epochs: int | None = None,
+        batch_size: int | None = None,
+        drop_last: bool | None = None,
+        validation_size: float | None = None,
+        patience: int | None = None,
+        preset: Preset = "best",
+        precision: Precision = "auto",
+        device: str = "auto",
+        random_state: int = 0,
+        encoder: nn.Module | None = None,
+        decoder: nn.Module | None = None,
+    ) -> None:
+        self.latent_dim = latent_dim
+        self.prior = prior
+        self.reg_weight = reg_weight
+        self.reg_growth = reg_growth
+        self.n_projections = n_projections
+        self.p = p
+        self.slices = slices
+        self.quasi = quasi
+        self.oversampling = oversampling
+        self.stratified = stratified
+        self.network = network
+        self.reconstruction = reconstruction
+        self.output = output
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.drop_last = drop_last
+        self.validation_size = validation_size
+        self.patience = patience
+        self.preset = preset
+        self.precision = precision
+        self.device = device
+        self.random_state = random_state
+        self.encoder = encoder
+        self.decoder = decoder
+
+    # --- fitting
+
+    def fit(self, X: Data, y: Any = None) -> "SWAE":  # noqa: ANN401 - labels of any kind
+        r"""Trains a new model.
+
+        Arguments:
+            X: The data: an array or tensor with shape :math:`(n, *)`, channels first, uint8 or in
+                [0, 1] for a cross-entropy; :class:`swae.data.Samples`; or a torch dataset or data
+                loader, whose augmentation is applied.
+            y: The labels, with shape :math:`(n)`. The paper's penalty does not use them.
+
+        Returns:
+            The estimator, fitted.
+
+        Raises:
+            ValueError: If a parameter or the data can't work.
+            DivergedError: If the loss becomes infinite or NaN.
+        """
+
+        for _ in self.fit_epochs(X, y):
+            pass
+        return self
+
+    def fit_epochs(
+        self,
+        X: Data,
+        y: Any = None,  # noqa: ANN401 - labels of any kind
+        *,
+        checkpoint: Checkpoint | None = None,
+        progress: Progress | None = None,
+    ) -> Iterator[Epoch]:
+        r"""Trains a new model and yields after each epoch; break to stop there.
+
+        Arguments:
+            X: The data, as for :meth:`fit`.
+            y: The labels.
+            checkpoint: Where an earlier run with the same parameters and data stood; training
+                goes on from there.
+            progress: Called after each step with the step, the number of samples and the parts
+                of the loss.
+
+        Yields:
+            The records of the epochs. The estimator is usable after each.
+        """
+
+        train, self.validation_ = self._split(X, y)
+        self.settings_ = self._resolve(train)
+        batches = self._batches(train)
+        self.sample_shape_ = batches.shape
+        self.n_features_in_ = int(np.prod(batches.shape))
+        self._check_range(train)
+        self.autoencoder_ = self._build()
+        self.fabric_ = fabric_for(self.device, self.precision)
+        s = self.settings_
+
+        optimizer = make_optimizer(s["optimizer"], self.autoencoder_, s["learning_rate"])
+        self.optimizer_ = optimizer
+        best = _Best(self.patience)
+        start = 0
+        if checkpoint is not None:
+            start = checkpoint.epoch
+            self.autoencoder_.load_state_dict(checkpoint.model)
+            restore_optimizer(optimizer, checkpoint.optimizer)
+            best.restore(checkpoint)
+        self.best_ = best
+
+        self._weigh(start)
+        epochs = train_epochs(
+            self.autoencoder_,
+            batches,
+            optimizer,
+            max_epochs=s["max_epochs"],
+            start=start,
+            schedule=s["schedule"],
+            seed=self.random_state,
+            fabric=self.fabric_,
+            progress=progress,
+        )
+        for epoch in epochs:
+            self.n_epochs_ = epoch.index
+            self._weigh(epoch.index)
+            if self.patience is not None:
+                best.offer(self._objective(), epoch.index, self.autoencoder_)
+            yield epoch
+            if best.is_over(epoch.index):
+                logger.info("Stopped early; the best epoch was %d.", best.epoch)
+                break
+        if best.state is not None:
+            self.autoencoder_.load_state_dict(best.state)
+
+    def save_checkpoint(self, folder: Path) -> Path:
+        r"""Writes a checkpoint between two epochs of :meth:`fit_epochs`."""
+
+        return save_checkpoint(
+            folder,
+            self.n_epochs_,
+            self.autoencoder_,
+            self.optimizer_,
+            extra=self.best_.state,
+            info={"best": self.best_.value, "best_epoch": self.best_.epoch},
+        )
+
+    def _split(self, X: Data, y: Any) -> tuple[Samples | Batches, Samples | None]:  # noqa: ANN401
+        r"""Holds samples back; a dataset or a loader is taken as it is."""
+
+        size = self._setting("validation_size")
+        if isinstance(X, Dataset | DataLoader):
+            if self.validation_size:
+                raise ValueError(
+                    "validation_size holds back samples of arrays; give a dataset or data loader "
+                    "without the samples that you hold back."
+                )
+            own = isinstance(X, DataLoader)
+            batch_size = None if own else self._setting("batch_size") or 250
+            drop_last = False if own else self._setting("drop_last")
+            return (
+                LoaderBatches(X, batch_size, seed=self.random_state, drop_last=drop_last),
+                None,
+            )
+
+        samples = X if isinstance(X, Samples) else as_samples(X, y)
+        if not 0 <= size < len(samples):
+            raise ValueError(
+                f"validation_size has to be a share below 1 or a number below {len(samples)}, "
+                f"but is {size!r}."
+            )
+        kept, held = holdout(len(samples), size, seed=self.random_state)
+        return samples.select(kept), samples.select(held) if len(held) else None
+
+    def _setting(self, name: str) -> Any:  # noqa: ANN401 - parameters are of many types
+        r"""Returns a parameter, or what the preset says where it is None."""
+
+        if self.preset not in get_args(Preset):
+            raise ValueError(f"preset has to be one of {get_args(Preset)}, but is {self.preset!r}.")
+        value = getattr(self, name)
+        return PRESETS[self.preset][name] if value is None else value
+
+    def _resolve(self, train: Samples | Batches) -> dict[str, Any]:
+        r"""Returns the parameters without a None that stands for something else."""
+
+        settings = self.get_params(deep=False)
+        settings |= {name: self._setting(name) for name in PRESETS["best"]}
+        n = train.n if isinstance(train, Batches) else len(train)
+        if settings["batch_size"] is None:
+            settings["batch_size"] = min(250, max(50, n // 16))
+        if settings["max_epochs"] is None:
+            steps = -(-n // settings["batch_size"])
+            settings["max_epochs"] = max(20, -(-STEPS // steps))
+        for name in ("batch_size", "max_epochs"):
+            if not isinstance(settings[name], int) or settings[name] < 1:
+                raise ValueError(
+                    f"{name} has to be a whole number >= 1, but is {settings[name]!r}."
+                )
+        return settings
+
+    def _batches(self, train: Samples | Batches) -> Batches:
+        if isinstance(train, Batches):
+            return train
+        s = self.settings_
+        return ArrayBatches(
+            train, s["batch_size"], seed=self.random_state, drop_last=s["drop_last"]
+        )
+
+    def _check_range(self, train: Samples | Batches) -> None:
+        r"""Refuses data outside [0, 1] where the cost is a cross-entropy, before training."""
+
+        cost = self.settings_["reconstruction"]
+        if callable(cost) or "bce" not in cost:
+            return
+        x = next(train.epoch(0)).x if isinstance(train, Batches) else train.x
+        if x.dtype == torch.uint8 or (x.min() >= 0 and x.max() <= 1):
+            return
+        raise DataError(
+            f"reconstruction={cost!r} is a cross-entropy, which wants data in [0, 1], but the data "
+            f"reaches from {float(x.min()):.4g} to {float(x.max()):.4g}; scale it, or use "
+            "reconstruction='mse' and output='linear'."
+        )
+
+    def _prior(self, *, stratified: bool = False) -> Prior:
+        r"""Creates the law of the codes from whatever the parameter is."""
+
+        given = self._setting("prior")
+        match given:
+            case str():
+                prior = prior_from_name(given, self.latent_dim, stratified=stratified)
+            case Prior():
+                prior = copy.deepcopy(given)
+            case Distribution():
+                prior = FromDistribution(given)
+            case _:
+                prior = FromSamples(given)
+        if prior.dim != self.latent_dim:
+            raise ValueError(
+                f"The prior has {prior.dim} dimensions, but latent_dim is {self.latent_dim}."
+            )
+        return prior
+
+    def _build(self) -> Autoencoder:
+        r"""Creates the untrained model, without touching torch's global generator."""
+
+        if (self.encoder is None) != (self.decoder is None):
+            raise ValueError("encoder and decoder have to be given together.")
+
+        s = self.settings_
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(stream_seed(self.random_state, "weights"))
+            if self.encoder is None or self.decoder is None:
+                encoder, decoder = build(self.sample_shape_, self.latent_dim, self.network)
+                glorot_(encoder)
+                glorot_(decoder)
+            else:
+                encoder, decoder = copy.deepcopy((self.encoder, self.decoder))
+            penalty = SlicedWassersteinLoss(
+                self._prior(stratified=s["stratified"]),
+                s["n_projections"],
+                s["p"],
+                s["slices"],
+                s["quasi"],
+                s["oversampling"],
+            )
+        model = Autoencoder(
+            encoder, decoder, penalty, s["reconstruction"], s["output"], s["reg_weight"]
+        )
+        # Convolutions are twice as fast on pixels whose channels lie together.
+        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _weigh(self, epoch: int) -> None:
+        r"""Sets lambda for the epoch with an index."""
+
+        growth = self.settings_["reg_growth"] ** max(0, epoch - GROWTH_FROM + 1)
+        self.autoencoder_.reg_weight = self.settings_["reg_weight"] * growth
+
+    @torch.no_grad()
+    def _objective(self) -> float:
+        r"""Computes the loss on the samples held back, with the same draws at each call."""
+
+        if self.validation_ is None:
+            raise ValueError("patience wants validation_size > 0: samples to judge an epoch by.")
+        model, x = self.autoencoder_, self.validation_.x
+        with evaluating(model):
+            losses = [
+                len(part)
+                * model.loss(
+                    to_float(part).to(self.fabric_.device),
+                    generator=stream(self.random_state, "validation", i),
+                ).total
+                for i, part in enumerate(x.split(self.settings_["batch_size"]))
+            ]
+        return float(torch.stack(losses).sum()) / len(x)
+
+    # --- using
+
+    def transform(self, X: Any) -> np.ndarray[Any, Any]:  # noqa: ANN401 - any array
+        r"""Encodes data.
+
+        Arguments:
+            X: The data, with shape :math:`(n, *)` of the training data's samples.
+
+        Returns:
+            The codes, with shape :math:`(n, d)`, in float32.
+
+        Raises:
+            NotFittedError: If there is no model yet.
+            ValueError: If the samples' shape is another.
+        """
+
+        samples = X if isinstance(X, Samples) else as_samples(X)
+        self._check_shape(samples.shape, self.fitted_.sample_shape_, "X")
+        return self._apply(self.autoencoder_.encode, samples.x)
+
+    def inverse_transform(self, Z: Any) -> np.ndarray[Any, Any]:  # noqa: ANN401 - any array
+        r"""Decodes codes.
+
+        Arguments:
+            Z: The codes, with shape :math:`(n, d)`.
+
+        Returns:
+            The data, with shape :math:`(n, *)`, in float32; in [0, 1] for a sigmoid output.
+
+        Raises:
+            NotFittedError: If there is no model yet.
+            ValueError: If the codes have another width.
+        """
+
+        codes = as_samples(Z)
+        self._check_shape(codes.shape, (self.fitted_.latent_dim,), "Z")
+        return self._apply(self.autoencoder_.decode, codes.x)
+
+    def reconstruct(self, X: Any) -> np.ndarray[Any, Any]:  # noqa: ANN401 - any array
+        r"""Encodes and decodes data, with shape :math:`(n, *)`."""
+
+        return self.inverse_transform(self.transform(X))
+
+    def sample(self, n: int = 1, *, seed: int | None = None) -> np.ndarray[Any, Any]:
+        r"""Generates data: decodes codes drawn from the prior.
+
+        Arguments:
+            n: The number of samples.
+            seed: The seed of the draw; ``random_state`` if :py:`None`. The same seed gives the
+                same samples.
+
+        Returns:
+            The data, with shape :math:`(n, *)`, in float32.
+
+        Raises:
+            NotFittedError: If there is no model yet.
+            ValueError: If n is less than 1.
+        """
+
+        if not isinstance(n, int) or n < 1:
+            raise ValueError(f"n has to be a whole number >= 1, but is {n!r}.")
+        return self.inverse_transform(self.fitted_.sample_codes(n, seed=seed))
+
+    def sample_codes(self, n: int, *, seed: int | None = None) -> np.ndarray[Any, Any]:
+        r"""Draws codes from the prior, with shape :math:`(n, d)`; see :meth:`sample`."""
+
+        generator = stream(self.random_state if seed is None else seed, "sample")
+        codes: np.ndarray[Any, Any] = self.prior_.sample(n, generator).numpy(force=True)
+        return codes
+
+    def evaluate(self, X: Any) -> Evaluation:  # noqa: ANN401 - any array
+        r"""Measures reconstruction and match on data, in eval mode and float32.
+
+        Arguments:
+            X: The data, with shape :math:`(n, *)`.
+
+        Returns:
+            The figures, see :class:`swae.metrics.Evaluation`.
+        """
+
+        samples = X if isinstance(X, Samples) else as_samples(X)
+        self._check_shape(samples.shape, self.fitted_.sample_shape_, "X")
+        return evaluate(self.autoencoder_, samples.x, self.prior_)
+
+    @property
+    def fitted_(self) -> "SWAE":
+        r"""The estimator itself, if there is a model."""
+
+        if not hasattr(self, "autoencoder_"):
+            raise NotFittedError("This SWAE is not fitted yet; call fit, or SWAE.load.")
+        return self
+
+    @property
+    def prior_(self) -> Prior:
+        r"""The law of the codes that was trained for, drawn without strata."""
+
+        prior: Prior = copy.copy(self.fitted_.autoencoder_.penalty.prior)
+        if hasattr(prior, "stratified"):
+            prior.stratified = False
+        return prior
+
+    @torch.no_grad()
+    def _apply(
+        self, function: Callable[[Tensor], Tensor], x: Tensor, chunk: int = 1000
+    ) -> np.ndarray[Any, Any]:
+        r"""Applies a part of the model in eval mode, chunk by chunk."""
+
+        device = next(self.autoencoder_.parameters()).device
+        with evaluating(self.autoencoder_):
+            parts = [function(to_float(part).to(device)).cpu() for part in x.split(chunk)]
+        result: np.ndarray[Any, Any] = torch.cat(parts).numpy()
+        return result
+
+    @staticmethod
+    def _check_shape(got: tuple[int, ...], wanted: tuple[int, ...], name: str) -> None:
+        if tuple(got) != tuple(wanted):
+            raise ValueError(
+                f"The samples of {name} have shape {tuple(got)}, but the model wants "
+                f"{tuple(wanted)}."
+            )
+
+    # --- on disk
+
+    def save(self, folder: str | Path) -> None:
+        r"""Writes the model: weights, configuration and a manifest of their sha256 sums.
+
+        Networks, functions and distributions of your own are not written, only their weights;
+        give them again to :meth:`load`.
+
+        Arguments:
+            folder: The folder; a model in it is replaced.
+        """
+
+        state = self.fitted_.autoencoder_.state_dict()
+        config = {
+            "format": FORMAT,
+            "swae": __version__,
+            "shape": list(self.sample_shape_),
+            "epochs": self.n_epochs_,
+            "params": {name: _plain(value) for name, value in self.settings_.items()},
+        }
+        write_folder(
+            Path(folder),
+            {"model.safetensors": to_safetensors(state), "config.json": to_json(config)},
+        )
+
+    @classmethod
+    def load(cls, folder: str | Path, **params: Any) -> "SWAE":  # noqa: ANN401 - parameters
+        r"""Reads a model.
+
+        Arguments:
+            folder: The folder that :meth:`save` wrote.
+            params: Parameters to set anew: ``device``, and those that a file can't hold (your own
+                ``encoder`` and ``decoder``, ``prior``, ``reconstruction``, ``p``).
+
+        Returns:
+            The fitted estimator.
+
+        Raises:
+            CorruptError: If a file is missing, is not what was written, or does not fit.
+            ValueError: If something that a file can't hold is missing.
+        """
+
+        folder = Path(folder)
+        files = read_folder(folder)
+        try:
+            config = json.loads(files["config.json"])
+            if config["format"] != FORMAT:
+                raise CorruptError(
+                    f"{folder} has format {config['format']!r}, but this swae reads {FORMAT}."
+                )
+            stored, shape = config["params"], tuple(config["shape"])
+            content, epochs = files["model.safetensors"], config["epochs"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptError(f"{folder / 'config.json'} is no model's configuration.") from error
+
+        state = from_safetensors(content, folder / "model.safetensors")
+        model = cls(**_given_again(stored, params, state))
+        model.settings_ = stored | params
+        model.sample_shape_ = shape
+        model.n_features_in_ = int(np.prod(shape))
+        model.n_epochs_ = epochs
+        model.validation_ = None
+        model.autoencoder_ = model._build_stored(state, folder)
+        return model
+
+    def _build_stored(self, state: dict[str, Tensor], folder: Path) -> Autoencoder:
+        self.settings_ = self.get_params(deep=False)
+        model = self._build()
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            raise CorruptError(f"The weights in {folder} do not fit its configuration.") from error
+        return model
+
+
+NOT_STORED = ("encoder", "decoder")
+r"""Parameters that are modules; :py:`None` is a value of theirs."""
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a parameter is
+    r"""Returns what JSON can hold of a parameter: itself, or the name of its kind."""
+
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, FromSamples | np.ndarray | Tensor | list):
+        return {"stored": "samples"}
+    return {"given": type(value).__name__}
+
+
+def _given_again(
+    stored: dict[str, Any], params: dict[str, Any], state: dict[str, Tensor]
+) -> dict[str, Any]:
+    r"""Fills in what a file could not hold: from the weights, or from what was passed."""
+
+    merged = stored | params
+    for name, value in merged.items():
+        if not isinstance(value, dict):
+            continue
+        if value == {"stored": "samples"} and "penalty.prior.samples" in state:
+            merged[name] = FromSamples(state["penalty.prior.samples"])
+            continue
+        raise ValueError(
+            f"The model was made with your own {name} (a {value.get('given')}), which a file "
+            f"can't hold: pass {name}= to load."
+        )
+    return merged
+
+
+class _Best:
+    r"""The best epoch so far, by the loss on samples held back."""
+
+    def __init__(self, patience: int | None) -> None:
+        if patience is not None and (not isinstance(patience, int) or patience < 1):
+            raise ValueError(f"patience has to be a whole number >= 1, but is {patience!r}.")
+        self.patience = patience
+        self.value: float | None = None
+        self.epoch = 0
+        self.state: dict[str, Tensor] | None = None
+
+    def offer(self, value: float, epoch: int, model: nn.Module) -> None:
+        if self.value is None or value < self.value:
+            self.value, self.epoch = value, epoch
+            self.state = {name: t.detach().clone() for name, t in model.state_dict().items()}
+
+    def is_over(self, epoch: int) -> bool:
+        return self.patience is not None and epoch - self.epoch >= self.patience
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        self.value = checkpoint.info.get("best")
+        self.epoch = checkpoint.info.get("best_epoch", 0)
+        self.state = checkpoint.extra or None

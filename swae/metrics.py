@@ -1,0 +1,230 @@
+r"""How good a model is, on data that it was not trained on.
+
+Reconstruction is measured by means over pixels: cross-entropy, :math:`L_1`, squared error, and
+the peak signal-to-noise ratio of the latter,
+
+.. math:: \mathrm{PSNR} = - 10 \log_{10} \mathrm{MSE} \quad \text{(dB, for data in [0, 1])} .
+
+The match of codes and prior is :math:`SW_2^2`, a number without a scale. So its null value
+stands beside it: the same between two independent samples of the prior, of the same size and
+along the same directions. A ratio of 1 is a perfect match.
+
+In high dimension random directions see little: codes that fill half of the dimensions score
+about as the cube does. So the same is measured along the coordinate axes and along the codes'
+principal directions, each with its null, and the share of codes outside the prior's support is
+counted.
+"""
+
+__all__ = ["Evaluation", "Match", "evaluate", "match_prior", "reconstruction_errors"]
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from .autoencoder import Autoencoder
+from .data import to_float
+from .priors import Prior
+from .projections import iid
+from .seeding import stream
+from .sliced import sliced_wasserstein
+
+
+class Match(NamedTuple):
+    r"""How far codes are from a prior; distances are :math:`SW_2^2`, not rooted.
+
+    Arguments:
+        sw2: Along random directions.
+        sw2_null: The same between two samples of the prior.
+        sw2_axes: Along the coordinate axes.
+        sw2_axes_null: The same between two samples of the prior.
+        sw2_principal: Along the principal directions of the codes.
+        sw2_principal_null: The same between two samples of the prior.
+        outside: The share of codes outside the prior's support; :py:`None` if it is not known.
+    """
+
+    sw2: float
+    sw2_null: float
+    sw2_axes: float
+    sw2_axes_null: float
+    sw2_principal: float
+    sw2_principal_null: float
+    outside: float | None
+
+
+class Evaluation(NamedTuple):
+    r"""Reconstruction and match of n held-out samples.
+
+    Arguments:
+        n: The number of samples.
+        bce: The cross-entropy in nats, a mean over pixels; :py:`None` for a linear output or
+            data outside [0, 1].
+        l1: The mean absolute error.
+        mse: The mean squared error.
+        psnr: The peak signal-to-noise ratio in dB.
+        match: The match of codes and prior.
+    """
+
+    n: int
+    bce: float | None
+    l1: float
+    mse: float
+    psnr: float
+    match: Match
+
+    def flat(self) -> dict[str, float | None]:
+        r"""Returns all numbers by name, with the ratio of SW2 to its null."""
+
+        match = self.match._asdict()
+        ratio = self.match.sw2 / self.match.sw2_null if self.match.sw2_null > 0 else None
+        return {
+            "n": self.n,
+            **{name: getattr(self, name) for name in ("bce", "l1", "mse", "psnr")},
+            **match,
+            "sw2_ratio": ratio,
+        }
+
+
+@torch.no_grad()
+def evaluate(
+    model: Autoencoder,
+    x: Tensor,
+    prior: Prior,
+    *,
+    seed: int = 0,
+    n_projections: int = 1000,
+    batch_size: int = 1000,
+) -> Evaluation:
+    r"""Evaluates a model in eval mode and float32.
+
+    Arguments:
+        model: The model.
+        x: The data, uint8 or floating-point, with shape :math:`(n, *)`.
+        prior: The law that the codes should follow; it is drawn independently.
+        seed: The seed of directions and samples.
+        n_projections: The number of random directions.
+        batch_size: The number of samples that are encoded at once.
+
+    Returns:
+        The figures, over all n samples.
+
+    Raises:
+        ValueError: If there is no data.
+
+    Example:
+        >>> from swae import SlicedWassersteinLoss, Uniform
+        >>> from swae.networks import build
+        >>> prior = Uniform(2)
+        >>> model = Autoencoder(*build((1, 8, 8), 2), SlicedWassersteinLoss(prior))
+        >>> evaluate(model, torch.rand(20, 1, 8, 8), prior).n
+        20
+    """
+
+    if len(x) == 0:
+        raise ValueError("x has to hold at least one sample, but is empty.")
+
+    device = next(model.parameters()).device
+    codes, errors = [], []
+    with evaluating(model):
+        for part in x.split(batch_size):
+            batch = to_float(part).to(device)
+            z = model.encode(batch)
+            codes.append(z)
+            errors.append(len(batch) * reconstruction_errors(batch, model.logits(z), model.output))
+
+    bce, l1, mse = (torch.stack(errors).sum(dim=0) / len(x)).tolist()
+    match = match_prior(torch.cat(codes), prior, seed=seed, n_projections=n_projections)
+
+    return Evaluation(
+        n=len(x),
+        bce=None if math.isnan(bce) else bce,
+        l1=l1,
+        mse=mse,
+        psnr=-10 * math.log10(mse) if mse > 0 else math.inf,
+        match=match,
+    )
+
+
+def reconstruction_errors(x: Tensor, logits: Tensor, output: str) -> Float[Tensor, "3"]:
+    r"""Computes cross-entropy, absolute and squared error, means in float64 over a batch.
+
+    Arguments:
+        x: The data, with shape :math:`(n, *)`.
+        logits: The decoder's result for it.
+        output: The output's activation; only ``sigmoid`` has a cross-entropy.
+
+    Returns:
+        The three means; NaN for a cross-entropy that does not exist.
+    """
+
+    x, logits = x.double(), logits.double()
+    bounded = output == "sigmoid" and bool(((x >= 0) & (x <= 1)).all())
+    x_hat = logits.sigmoid() if output == "sigmoid" else logits
+    bce = F.binary_cross_entropy_with_logits(logits, x) if bounded else x.new_tensor(math.nan)
+
+    return torch.stack((bce, F.l1_loss(x_hat, x), F.mse_loss(x_hat, x)))
+
+
+@torch.no_grad()
+def match_prior(
+    z: Float[Tensor, "n d"], prior: Prior, *, seed: int = 0, n_projections: int = 1000
+) -> Match:
+    r"""Measures how far codes are from a prior.
+
+    Arguments:
+        z: The codes, with shape :math:`(n, d)`.
+        prior: The prior; it is drawn independently, n samples and n more for the null.
+        seed: The seed of directions and samples.
+        n_projections: The number of random directions.
+
+    Returns:
+        The distances beside their null values.
+
+    Example:
+        >>> from swae import Uniform
+        >>> match = match_prior(Uniform(2).sample(1000), Uniform(2))
+        >>> match.sw2 < 10 * match.sw2_null
+        True
+    """
+
+    z = z.float().cpu()
+    n, d = z.shape
+    x, y = (prior.sample(n, stream(seed, "metrics", name)).cpu() for name in ("prior", "null"))
+    directions = {
+        "sw2": iid(d, n_projections, stream(seed, "metrics", "directions")),
+        "sw2_axes": torch.eye(d),
+        "sw2_principal": principal_directions(z),
+    }
+
+    distances = {}
+    for name, projections in directions.items():
+        distances[name] = float(sliced_wasserstein(z, x, projections))
+        distances[f"{name}_null"] = float(sliced_wasserstein(y, x, projections))
+    inside = prior.contains(z.to(x))
+
+    return Match(**distances, outside=None if inside is None else 1 - float(inside.float().mean()))
+
+
+def principal_directions(z: Float[Tensor, "n d"]) -> Float[Tensor, "d d"]:
+    r"""Returns the eigenvectors of the codes' covariance as columns."""
+
+    centred = (z - z.mean(dim=0)).double()
+    eigenvectors: Tensor = torch.linalg.eigh(centred.mT @ centred).eigenvectors
+    return eigenvectors.to(z.dtype)
+
+
+@contextmanager
+def evaluating(model: torch.nn.Module) -> Iterator[None]:
+    r"""Puts a model into eval mode and afterwards back into the mode that it was in."""
+
+    was = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was)

@@ -1,0 +1,343 @@
+r"""Training, epoch by epoch.
+
+:func:`train_epochs` is a generator: it trains an epoch, yields its record and waits. Whatever
+belongs between two epochs (evaluation, a checkpoint, another :math:`\lambda`, the decision to
+stop) is up to whoever iterates. It knows nothing of a model but ``model.loss(x, labels,
+generator=...)``.
+
+Nothing in it has a memory besides the model and its optimiser. The order of the samples is a
+function of seed and epoch, the penalty's draws of seed and step, the learning rate of the share
+:math:`t = \text{step} / \text{total}` of the way that is done. So a run that starts at epoch
+:math:`k` with the weights and the optimiser of an earlier one ends with the same weights.
+"""
+
+__all__ = [
+    "DivergedError",
+    "Epoch",
+    "Optimizer",
+    "Precision",
+    "Schedule",
+    "fabric_for",
+    "make_optimizer",
+    "train_epochs",
+]
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Protocol, get_args
+
+import torch
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
+from torch import Tensor, nn
+
+from .autoencoder import Loss
+from .data import Batches
+from .seeding import stream
+
+Optimizer = Literal["adam", "adamw", "rmsprop"]
+r"""The names of the optimisers."""
+
+Precision = Literal["auto", "32", "bf16", "16"]
+r"""The precisions of training; all but 32 are mixed, their weights and losses in float32."""
+
+Schedule = Literal["constant", "cosine", "one-cycle"]
+r"""The names of the learning rate's courses."""
+
+
+class DivergedError(ArithmeticError):
+    r"""A loss or a gradient that is not finite."""
+
+
+class Epoch(NamedTuple):
+    r"""What an epoch of training was.
+
+    Arguments:
+        index: The number of epochs done, from 1.
+        step: The number of optimiser steps done.
+        seconds: The wall time of its training, without what the caller does between epochs.
+        loss: The mean of the total loss.
+        parts: The means of the loss's unweighted terms by name.
+        learning_rate: The rate of its last step.
+    """
+
+    index: int
+    step: int
+    seconds: float
+    loss: float
+    parts: dict[str, float]
+    learning_rate: float
+
+
+class Trainable(Protocol):
+    r"""All that training asks of a model."""
+
+    def loss(
+        self, x: Tensor, labels: Tensor | None = None, *, generator: torch.Generator | None = None
+    ) -> Loss: ...
+
+
+Progress = Callable[[int, int, dict[str, float]], None]
+r"""Called after each step with the step, the number of samples and the loss's parts."""
+
+
+def train_epochs(
+    model: nn.Module,
+    batches: Batches,
+    optimizer: torch.optim.Optimizer,
+    *,
+    max_epochs: int,
+    start: int = 0,
+    schedule: Schedule = "constant",
+    seed: int = 0,
+    fabric: Fabric | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Epoch]:
+    r"""Trains a model in place and yields a record after each epoch.
+
+    Arguments:
+        model: The model, with a method ``loss(x, labels, generator=...)``.
+        batches: The data.
+        optimizer: The optimiser of the model's parameters. Its learning rate is the schedule's
+            peak.
+        max_epochs: The number of epochs that the schedule is made for, and the last one.
+        start: The number of epochs that model and optimiser have behind them.
+        schedule: The course of the learning rate, see :func:`learning_rate`.
+        seed: The seed of all draws.
+        fabric: The device and the precision; if :py:`None`, the CPU in float32.
+        progress: Called after each step.
+
+    Yields:
+        The epochs' records. The model is in training mode during an epoch only by its own doing:
+        it is set anew at the start of each.
+
+    Raises:
+        DivergedError: If a loss or a gradient is not finite. The step is not taken.
+
+    Example:
+        >>> from swae import Autoencoder, SlicedWassersteinLoss, Uniform
+        >>> from swae.data import ArrayBatches, as_samples
+        >>> from swae.networks import build
+        >>> model = Autoencoder(
+        ...     *build((8,), 2), SlicedWassersteinLoss(Uniform(2)), reconstruction="mse"
+        ... )
+        >>> batches = ArrayBatches(as_samples(torch.rand(100, 8)), batch_size=50)
+        >>> optimizer = make_optimizer("adam", model, 1e-3)
+        >>> [epoch.step for epoch in train_epochs(model, batches, optimizer, max_epochs=3)]
+        [2, 4, 6]
+    """
+
+    fabric = fabric or fabric_for("cpu", "32")
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    runner, stepper = fabric.setup(model, optimizer)
+    runner.mark_forward_method("loss")
+    step = start * len(batches)
+    total = max_epochs * len(batches)
+
+    for index in range(start, max_epochs):
+        model.train()
+        began = time.perf_counter()
+        sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=fabric.device))
+        count = 0
+
+        for i, (x, labels) in enumerate(batches.epoch(index)):
+            factor = learning_rate(schedule, step / total)
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * factor
+
+            x = x.to(fabric.device, non_blocking=True)
+            labels = None if labels is None else labels.to(fabric.device, non_blocking=True)
+            generator = stream(seed, "penalty", step)
+
+            loss: Loss = runner.loss(x, labels, generator=generator)
+            where = f"step {step} (epoch {index + 1}, batch {i + 1} of {len(batches)})"
+            check_loss(loss, where)
+            stepper.zero_grad()
+            fabric.backward(loss.total)
+            check_gradient(model, loss, where, fabric)
+            stepper.step()
+            step += 1
+
+            count += len(x)
+            for name, value in {**loss.parts, "loss": loss.total}.items():
+                sums[name] += value.detach() * len(x)
+            if progress is not None:
+                parts = {name: float(value.detach()) for name, value in loss.parts.items()}
+                progress(step, len(x), parts)
+
+        means = {name: float(value) / count for name, value in sums.items()}
+        rate = optimizer.param_groups[0]["lr"]
+        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            group["lr"] = peak
+        seconds = time.perf_counter() - began
+
+        yield Epoch(index + 1, step, seconds, means.pop("loss"), means, rate)
+
+
+def learning_rate(schedule: Schedule, t: float, warm: float = 0.25, low: float = 0.04) -> float:
+    r"""Returns the learning rate as a share of its peak.
+
+    .. math::
+        \text{cosine} & : \tfrac{1}{2} (1 + \cos \pi t) \\
+        \text{one-cycle} & : \text{a cosine up from ``low`` to 1 until ``warm``, then down to 0}
+
+    Arguments:
+        schedule: The name of the course.
+        t: The share of all steps that is done, in [0, 1].
+        warm: Where the one-cycle has its peak.
+        low: Where the one-cycle starts.
+
+    Returns:
+        The factor, in [0, 1].
+
+    Raises:
+        ValueError: If the name is unknown.
+
+    References:
+        | Super-Convergence (Smith and Topin, 2018)
+        | https://arxiv.org/abs/1708.07120
+
+    Example:
+        >>> learning_rate("one-cycle", 0.25)
+        1.0
+    """
+
+    match schedule:
+        case "constant":
+            return 1.0
+        case "cosine":
+            return fall(t)
+        case "one-cycle" if t < warm:
+            return low + (1 - low) * (1 - fall(t / warm))
+        case "one-cycle":
+            return fall((t - warm) / (1 - warm))
+    raise ValueError(f"schedule has to be one of {get_args(Schedule)}, but is {schedule!r}.")
+
+
+def fall(t: float) -> float:
+    r"""Half a cosine from 1 to 0."""
+
+    return (1 + math.cos(math.pi * t)) / 2
+
+
+def make_optimizer(name: Optimizer, model: nn.Module, rate: float) -> torch.optim.Optimizer:
+    r"""Creates an optimiser.
+
+    RMSprop has the constants of Keras (:math:`\rho = 0.9, \epsilon = 10^{-7}`), the paper's.
+
+    Arguments:
+        name: The name of the optimiser.
+        model: The model whose parameters it moves.
+        rate: The learning rate.
+
+    Returns:
+        The optimiser.
+
+    Raises:
+        ValueError: If the name is unknown or the rate is not positive.
+    """
+
+    if not 0 < rate < math.inf:
+        raise ValueError(f"learning_rate has to be a finite number > 0, but is {rate!r}.")
+    match name:
+        case "adam":
+            return torch.optim.Adam(model.parameters(), rate, fused=True)
+        case "adamw":
+            return torch.optim.AdamW(model.parameters(), rate, fused=True)
+        case "rmsprop":
+            return torch.optim.RMSprop(model.parameters(), rate, alpha=0.9, eps=1e-7)
+    raise ValueError(f"optimizer has to be one of {get_args(Optimizer)}, but is {name!r}.")
+
+
+def fabric_for(device: str = "auto", precision: Precision = "auto") -> Fabric:
+    r"""Creates the Fabric for one device.
+
+    Arguments:
+        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        precision: ``32``, ``bf16``, ``16`` (with a scaled loss; GPU only), or ``auto``:
+            ``bf16`` where the hardware multiplies it, else ``32``.
+
+    Returns:
+        The Fabric.
+
+    Raises:
+        ValueError: If the device is not there or a name is unknown.
+    """
+
+    if precision not in get_args(Precision):
+        raise ValueError(f"precision has to be one of {get_args(Precision)}, but is {precision}.")
+    device = device_for(device)
+    if precision == "auto":
+        precision = "bf16" if has_bfloat16(device) else "32"
+    if precision == "16" and device == "cpu":
+        raise ValueError("precision='16' wants a GPU; on a CPU use 'bf16' or '32'.")
+
+    names: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
+    return Fabric(accelerator=device, devices=1, precision=names[precision])
+
+
+def device_for(device: str) -> str:
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if device == "auto":
+        return next(name for name, is_there in there.items() if is_there)
+    if device not in there:
+        raise ValueError(f"device has to be auto, cpu, cuda or mps, but is {device!r}.")
+    if not there[device]:
+        raise ValueError(f"device={device!r} is not there; 'auto' takes what is.")
+    return device
+
+
+def has_bfloat16(device: str) -> bool:
+    r"""Tells whether a device multiplies bfloat16 in hardware, where it is faster than float32."""
+
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device == "cpu":
+        return bool({"amx_bf16", "avx512_bf16"} & cpu_flags())
+    return False
+
+
+def cpu_flags() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # another system than Linux: float32 is right there, if slower
+        return set()
+    return {flag for line in lines if line.startswith("flags") for flag in line.split()}
+
+
+def check_loss(loss: Loss, where: str) -> None:
+    if torch.isfinite(loss.total):
+        return
+    bad = [name for name, value in loss.weighted.items() if not torch.isfinite(value)]
+    raise DivergedError(
+        f"The loss is {float(loss.total)} at {where}, by its term {' and '.join(bad) or 'total'}; "
+        "a lower learning_rate may help."
+    )
+
+
+def check_gradient(model: nn.Module, loss: Loss, where: str, fabric: Fabric) -> None:
+    r"""Refuses a gradient that is not finite, but for a scaled one, whose scaler skips it."""
+
+    precision = fabric.strategy.precision
+    if isinstance(precision, MixedPrecision) and precision.scaler is not None:
+        return
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    if torch.isfinite(torch.nn.utils.get_total_norm(grads)):
+        return
+    bad = next(
+        name
+        for name, p in model.named_parameters()
+        if p.grad is not None and not torch.isfinite(p.grad).all()
+    )
+    raise DivergedError(
+        f"The gradient is not finite at {where}, in {bad}, although the loss's terms are "
+        f"{ {name: float(value.detach()) for name, value in loss.weighted.items()} }; "
+        "a lower learning_rate may help."
+    )

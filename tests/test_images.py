@@ -1,0 +1,224 @@
+r"""Tests for the swae.images module: fault 7 and fault 8, one by one."""
+
+import doctest
+import logging
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import swae.images
+from swae.images import DataError, classes, read_folder
+
+RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+
+
+def fill(folder, n, size=(8, 8)):
+    """Writes n intact images, so that one bad file is at most 1 %."""
+    for i in range(n):
+        Image.new("L", size, i).save(folder / f"{i:03}.png")
+
+
+def png(width, height, body=b""):
+    """A PNG whose header announces what its body does not hold."""
+
+    def chunk(kind, content):
+        check = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    )
+
+
+def truncated(path):
+    Image.fromarray(RAMP).save(path, "PNG")
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def truncated_jpeg(path):
+    Image.effect_noise((64, 64), 50).save(path, "JPEG")
+    path.write_bytes(path.read_bytes()[:900])
+
+
+def corrupt(path):
+    content = bytearray(png(8, 8, zlib.compress(bytes(72))))
+    content[45:50] = b"\xff" * 5
+    path.write_bytes(content)
+
+
+def device(path):
+    path.symlink_to("/dev/zero")
+
+
+BAD = {
+    "truncated PNG": truncated,
+    "truncated JPEG": truncated_jpeg,
+    "corrupt": corrupt,
+    "empty": lambda path: path.write_bytes(b""),
+    "text": lambda path: path.write_text("<html>404 Not Found</html>"),
+    "PostScript": lambda path: path.write_text("%!PS-Adobe-3.0\n%%BoundingBox: 0 0 8 8\n"),
+    "float": lambda path: Image.new("F", (8, 8)).save(path, "TIFF"),
+    "bomb": lambda path: path.write_bytes(png(60_000, 60_000)),
+    "small bomb": lambda path: path.write_bytes(png(10_000, 9_500)),
+    "FIFO": os.mkfifo,
+    "device": device,
+    "link to itself": lambda path: path.symlink_to(path),
+    "link to nothing": lambda path: path.symlink_to("nothing"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_unreadable_is_skipped_and_reported(kind, tmp_path, caplog):
+    fill(tmp_path, 100)
+    bad = tmp_path / "050a.png"
+    BAD[kind](bad)
+    with caplog.at_level(logging.WARNING, logger="swae"):
+        pictures = read_folder(tmp_path)
+    assert pictures.x[:, 0, 0, 0].tolist() == list(range(100))
+    assert [path for path, _ in pictures.rejected] == [str(bad)]
+    assert pictures.rejected[0][1]
+    assert "1 of 101 images" in caplog.text
+
+
+def upright(path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera lay on its side: turn by 270 degrees
+    Image.fromarray(np.rot90(RAMP)).save(path, "PNG", exif=exif)
+
+
+def animated(path):
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
+    frames[0].save(path, "PNG", save_all=True, append_images=frames[1:])
+
+
+def palette(path, **options):
+    image = Image.new("P", (8, 8), 1)
+    image.putpalette([0, 0, 0, 255, 0, 0])
+    image.save(path, "PNG", **options)
+
+
+def sixteen(path, file_format):
+    Image.fromarray(RAMP.astype(np.uint16) * 257).save(path, file_format)
+
+
+GRAY, RED, WHITE = RAMP[None], (255, 0, 0), (255, 255, 255)
+GOOD = {
+    "gray": (lambda path: Image.fromarray(RAMP).save(path, "PNG"), GRAY),
+    "16-bit PNG": (lambda path: sixteen(path, "PNG"), GRAY),
+    "16-bit TIFF": (lambda path: sixteen(path, "TIFF"), GRAY),
+    "16-bit PGM": (lambda path: sixteen(path, "PPM"), GRAY),
+    "1 bit": (lambda path: Image.new("1", (8, 8), 1).save(path, "PNG"), (255,)),
+    "wrongly named": (lambda path: Image.new("RGB", (8, 8), RED).save(path, "BMP"), RED),
+    "CMYK": (lambda path: Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(path, "TIFF"), RED),
+    "palette": (palette, RED),
+    "palette, transparent": (lambda path: palette(path, transparency=1), WHITE),
+    "palette, alpha": (lambda path: palette(path, transparency=b"\x00\x00"), WHITE),
+    "RGBA": (lambda path: Image.new("RGBA", (8, 8), (0, 0, 0, 0)).save(path, "PNG"), WHITE),
+    "RGBA, opaque": (lambda path: Image.new("RGBA", (8, 8), (*RED, 255)).save(path, "PNG"), RED),
+    "gray and alpha": (lambda path: Image.new("LA", (8, 8), (0, 0)).save(path, "PNG"), (255,)),
+    "animated": (animated, RED),
+    "animated GIF": (
+        lambda path: Image.new("RGB", (8, 8), RED).save(
+            path, "GIF", save_all=True, append_images=[Image.new("RGB", (8, 8), WHITE)]
+        ),
+        RED,
+    ),
+    "EXIF": (upright, GRAY),
+}
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_every_kind_becomes_eight_bits(kind, tmp_path):
+    write, expected = GOOD[kind]
+    write(tmp_path / "x.png")
+    pictures = read_folder(tmp_path)
+    expected = np.asarray(expected, dtype=np.uint8)
+    if expected.ndim == 1:
+        expected = np.broadcast_to(expected[:, None, None], (len(expected), 8, 8))
+    assert pictures.x.dtype == torch.uint8
+    np.testing.assert_array_equal(pictures.x[0].numpy(), expected)
+    assert pictures.rejected == ()
+
+
+def test_sixteen_bits_on_their_side(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    wide = np.rot90(RAMP).astype(np.uint16) * 257
+    Image.fromarray(np.ascontiguousarray(wide)).save(tmp_path / "x.png", exif=exif)
+    np.testing.assert_array_equal(read_folder(tmp_path).x[0], GRAY)
+
+
+def test_one_color_image_makes_all_rgb(tmp_path):
+    fill(tmp_path, 2)
+    Image.new("RGB", (8, 8), RED).save(tmp_path / "z.png")
+    x = read_folder(tmp_path).x
+    assert x.shape == (3, 3, 8, 8)
+    assert x[1, :, 0, 0].tolist() == [1, 1, 1]
+    assert x[2, :, 0, 0].tolist() == list(RED)
+
+
+def test_too_many_rejected(tmp_path):
+    fill(tmp_path, 20)
+    for name in "abcd":
+        (tmp_path / f"{name}.jpg").write_text("no image")
+    with pytest.raises(DataError, match=r"4 of 24 images .*a\.jpg: not an image.*\.\.\.\).*1%"):
+        read_folder(tmp_path)
+
+
+def test_sizes_differ_unless_resized(tmp_path):
+    fill(tmp_path, 1)
+    Image.new("L", (6, 4)).save(tmp_path / "b.png")
+    with pytest.raises(DataError, match=r"8 x 8 .*6 x 4 .*b\.png.*--image-size"):
+        read_folder(tmp_path)
+    assert read_folder(tmp_path, image_size=5).x.shape == (2, 1, 5, 5)
+    with pytest.raises(ValueError, match="image_size must be at least 1, got 0"):
+        read_folder(tmp_path, image_size=0)
+
+
+def test_resizing_does_not_alias(tmp_path):
+    stripes = np.tile(np.array([0, 255], dtype=np.uint8), (64, 32))
+    Image.fromarray(stripes).save(tmp_path / "x.png")
+    inside = read_folder(tmp_path, image_size=8).x[..., 1:-1].float()
+    assert (inside - 127.5).abs().max() < 2
+
+
+def test_walk_is_sorted_and_stays_inside(tmp_path):
+    for name in ("b/x.png", "a/sub.png/y.PNG", ".hidden/z.png", "a/._y.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    (tmp_path / "a/loop").symlink_to(tmp_path)
+    (tmp_path / "notes.txt").write_text("not an image, and not called one")
+    pictures = read_folder(tmp_path)
+    assert [file.as_posix() for file in pictures.files] == ["a/sub.png/y.PNG", "b/x.png"]
+    assert classes(pictures.files).tolist() == [0, 1]
+
+
+def test_classes_need_two_folders_and_nothing_beside_them():
+    assert classes([Path("a/1.png"), Path("a/2.png")]) is None
+    assert classes([Path("a/1.png"), Path("b/2.png"), Path("3.png")]) is None
+    assert classes([Path("b/1.png"), Path("a/c/2.png")]).tolist() == [1, 0]
+
+
+def test_a_name_that_is_not_utf8(tmp_path):
+    fill(tmp_path, 100)
+    bad = os.path.join(os.fsencode(tmp_path), b"\xff.png")
+    with open(bad, "wb"):
+        pass
+    ((path, _),) = read_folder(tmp_path).rejected
+    path.encode("utf-8")
+
+
+def test_no_image(tmp_path):
+    with pytest.raises(DataError, match=r"There is no image in .*\.jpeg"):
+        read_folder(tmp_path)
+
+
+def test_examples():
+    assert doctest.testmod(swae.images).failed == 0

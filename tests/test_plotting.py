@@ -1,0 +1,461 @@
+"""The pictures: what lies where, what is written beside it, and what a file holds."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+from PIL import Image
+
+from swae.plotting import (
+    BLUE,
+    DPI,
+    ORANGE,
+    codes,
+    curves,
+    extent_of,
+    latent_grid,
+    montage,
+    reconstructions,
+    samples,
+    save,
+    triptych,
+)
+
+ROOT = Path(__file__).parents[1]
+EXTENT = (-2.0, 2.0, -1.0, 3.0)
+ROW = {
+    "epoch": 1,
+    "seconds": 2.5,
+    "loss": 0.9,
+    "bce": 0.6,
+    "val_bce": 0.7,
+    "penalty": 0.02,
+    "val_sw2": 0.03,
+    "val_sw2_null": 0.001,
+}
+
+
+def rand(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def randn(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def drawn(figure, tmp_path):
+    """The pixels of the saved file; a Figure has no Agg canvas of its own."""
+
+    with Image.open(save(figure, tmp_path / "figure.png")) as image:
+        return np.asarray(image.convert("L"))
+
+
+def bright_grid(k, i, j, size=6):
+    grid = torch.zeros(k * k, 1, size, size)
+    grid[i * k + j] = 1
+    return grid
+
+
+# montage
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("columns", "pad"), [(None, 1), (2, 0), (7, 3)])
+def test_montage_puts_each_image_in_its_place(channels, columns, pad):
+    images = rand(7, channels, 4, 5)
+    picture = montage(images, columns, pad=pad)
+    columns = columns or 3
+
+    for i, image in enumerate(images):
+        top, left = i // columns * (4 + pad), i % columns * (5 + pad)
+        tile = picture[top : top + 4, left : left + 5]
+        expected = image.permute(1, 2, 0).numpy() if channels == 3 else image[0].numpy()
+        np.testing.assert_array_equal(tile, expected)
+        picture[top : top + 4, left : left + 5] = 1
+
+    assert (picture == 1).all()  # gaps and empty cells are white
+    rows = -(-7 // columns)
+    assert picture.shape[:2] == (rows * (4 + pad) - pad, columns * (5 + pad) - pad)
+
+
+def test_montage_of_bytes_is_that_of_floats():
+    images = torch.arange(2 * 3 * 4 * 4).reshape(2, 3, 4, 4).to(torch.uint8)
+    np.testing.assert_allclose(montage(images), montage(images / 255), atol=1e-7)
+    np.testing.assert_array_equal(montage(images), montage(images.numpy()))
+
+
+def test_montage_shows_the_first_of_other_channels_and_clips():
+    images = rand(3, 2, 4, 4) * 1.4 - 0.2
+    np.testing.assert_array_equal(montage(images), montage(images[:, :1].clamp(0, 1)))
+
+
+@pytest.mark.parametrize(
+    ("images", "options", "message"),
+    [
+        (torch.zeros(3, 8), {}, r"images wants the shape \(n, c, h, w\), .* got \(3, 8\)"),
+        (torch.zeros(0, 1, 8, 8), {}, "not empty"),
+        (torch.full((1, 1, 2, 2), 255.0), {}, "values in .0, 1., got float32 from 255 to 255"),
+        (torch.full((1, 1, 2, 2), torch.nan), {}, "finite"),
+        (torch.zeros(1, 1, 2, 2, dtype=torch.complex64), {}, "real numbers, got .* complex64"),
+        (torch.zeros(1, 1, 2, 2), {"columns": 0}, "columns wants .* got 0"),
+        (torch.zeros(1, 1, 2, 2), {"pad": -1}, "pad wants .* got -1"),
+    ],
+)
+def test_montage_refuses_in_a_sentence(images, options, message):
+    with pytest.raises(ValueError, match=message):
+        montage(images, **options)
+
+
+# The latent plane
+
+
+@pytest.mark.parametrize("k", [1, 2, 25])
+def test_latent_grid_ascends_and_its_cells_tile_the_extent(k):
+    z = latent_grid(EXTENT, k).reshape(k, k, 2)
+    x0, x1, y0, y1 = EXTENT
+    x = x0 + (torch.arange(k) + 0.5) * (x1 - x0) / k
+    y = y0 + (torch.arange(k) + 0.5) * (y1 - y0) / k
+    torch.testing.assert_close(z[..., 0], x.expand(k, k))
+    torch.testing.assert_close(z[..., 1], y[:, None].expand(k, k))
+    assert z.dtype == torch.get_default_dtype()
+
+
+@pytest.mark.parametrize("extent", [(1, -1, -1, 1), (-1, 1, 0, 0), (0, 1)])
+def test_latent_grid_refuses_limits_that_do_not_ascend(extent):
+    with pytest.raises(ValueError, match="extent wants"):
+        latent_grid(extent)
+
+
+@pytest.mark.parametrize("shift", [0.0, 5.0])
+def test_extent_holds_a_bounded_law_with_a_margin(shift):
+    z = 2 * rand(5000, 2) - 1 + shift
+    x0, x1, y0, y1 = extent_of(z)
+    assert x1 - x0 == pytest.approx(y1 - y0)
+    assert (z[:, 0] > x0).all()
+    assert (z[:, 0] < x1).all()
+    assert (z[:, 1] > y0).all()
+    assert (z[:, 1] < y1).all()
+    assert x1 - x0 == pytest.approx(2.1, rel=0.02)
+    assert (x0 + x1) / 2 == pytest.approx(shift, abs=0.02)
+
+
+def test_extent_of_a_normal_ignores_its_outliers():
+    z = randn(20_000, 2)
+    z[0] = 1000
+    x0, x1, y0, y1 = extent_of(z)
+    assert (x0, y0) == (-x1, -y1)
+    assert 3 < x1 < 4
+
+
+def test_extent_of_a_point_is_a_square():
+    x0, x1, y0, y1 = extent_of(torch.zeros(4, 2))
+    assert x0 < 0 < x1
+    assert y0 < 0 < y1
+
+
+# The triptych
+
+
+@pytest.mark.parametrize("labels", [None, torch.arange(40) % 10], ids=["alone", "labelled"])
+def test_triptych_shows_one_window_three_times(labels):
+    figure = triptych(randn(50, 2), randn(40, 2), labels, rand(9, 1, 6, 6), extent=EXTENT)
+    panels = figure.axes[:3]
+    assert [ax.get_title(loc="left") for ax in panels] == ["prior", "codes", "decoded"]
+    for ax in panels:
+        assert (*ax.get_xlim(), *ax.get_ylim()) == EXTENT
+        assert ax.get_aspect() == 1
+    widths = {tuple(np.round(ax.get_window_extent().size)) for ax in panels}
+    assert len(widths) == 1
+    assert len(figure.axes) == (3 if labels is None else 4)
+
+
+@pytest.mark.parametrize(("i", "j", "size"), [(1, 4, 3), (0, 0, 128), (4, 0, 260)])
+def test_a_decoded_picture_lies_at_its_code(i, j, size, tmp_path):
+    k = 5
+    figure = triptych(randn(9, 2), randn(9, 2), None, bright_grid(k, i, j, size), extent=EXTENT)
+    seen = drawn(figure, tmp_path)
+
+    for n, z in enumerate(latent_grid(EXTENT, k).numpy()):
+        x, y = figure.axes[2].transData.transform(z)
+        value = seen[len(seen) - 1 - int(y), int(x)]
+        assert value == (255 if n == i * k + j else 0)
+
+
+def test_triptych_counts_the_codes_outside():
+    z = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, -9.0]])
+    figure = triptych(torch.zeros(2, 2), z, None, rand(4, 3, 6, 6), extent=EXTENT)
+    assert [ax.get_title(loc="right") for ax in figure.axes] == ["", "2 outside", ""]
+
+
+def test_triptych_prints_its_caption():
+    figure = triptych(
+        randn(5, 2), randn(5, 2), None, rand(4, 1, 6, 6), extent=EXTENT, caption="After a day."
+    )
+    assert [text.get_text() for text in figure.texts] == ["After a day."]
+
+
+def test_triptych_wants_a_square_number_of_pictures():
+    with pytest.raises(ValueError, match="square number, got 6"):
+        triptych(randn(5, 2), randn(5, 2), None, rand(6, 1, 6, 6), extent=EXTENT)
+
+
+def test_triptych_wants_codes_in_the_plane():
+    with pytest.raises(ValueError, match=r"codes wants the shape \(n, 2\), got \(5, 3\)"):
+        triptych(randn(5, 2), randn(5, 3), None, rand(4, 1, 6, 6), extent=EXTENT)
+
+
+# Codes and their labels
+
+
+def test_labels_keep_their_colour_when_a_class_is_missing():
+    z, prior = randn(60, 2), randn(60, 2)
+    figure = codes(z, torch.arange(60) % 2 * 4 + 3, prior)  # the classes 3 and 7
+    bar = figure.axes[2]
+    assert [label.get_text() for label in bar.get_yticklabels()] == ["3", "7"]
+    points = figure.axes[1].collections[0]
+    points.update_scalarmappable()
+    seen = {tuple(np.round(c[:3], 3)) for c in points.get_facecolors()}
+    assert seen == {tuple(np.round(to_rgba(f"C{c}")[:3], 3)) for c in (3, 7)}
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (np.array(["coat", "boot"] * 30), ["boot", "coat"]),
+        (np.array([True, False] * 30), ["False", "True"]),
+        (torch.arange(60) % 20, [str(i) for i in range(20)]),
+        (torch.arange(60.0) % 3 / 2, ["0", "0.5", "1"]),
+        (torch.zeros(60, dtype=torch.int64), ["0"]),
+    ],
+)
+def test_labels_are_named(labels, names):
+    figure = codes(randn(60, 2), labels, randn(60, 2))
+    assert [label.get_text() for label in figure.axes[2].get_yticklabels()] == names
+
+
+def test_many_labels_are_a_continuous_scale():
+    labels = torch.linspace(-1, 1, 60)
+    points = codes(randn(60, 2), labels, randn(60, 2)).axes[1].collections[0]
+    assert points.get_cmap().name == "viridis"
+    assert points.get_clim() == (-1, 1)
+
+
+def test_labels_must_fit_the_codes():
+    with pytest.raises(ValueError, match=r"labels wants the shape \(60,\), .* got \(59,\)"):
+        codes(randn(60, 2), torch.zeros(59), randn(60, 2))
+
+
+def test_points_and_labels_stay_together():
+    z = randn(100, 2)
+    points = codes(z, z[:, 0], randn(100, 2)).axes[1].collections[0]
+    np.testing.assert_allclose(points.get_offsets()[:, 0], points.get_array())
+
+
+def test_codes_in_many_dimensions_are_projected_alike():
+    scale = torch.tensor([0.1, 5.0, 0.2, 2.0])
+    z, prior = randn(400, 4) * scale, randn(300, 4, seed=1)
+    figure = codes(z, None, prior)
+    left, right = figure.axes
+    assert left.get_xlim() == right.get_xlim()
+    assert left.get_ylim() == right.get_ylim()
+    assert "component 1" in right.get_xlabel()
+
+    # The axes are nearly the second and the fourth coordinate, with a positive sign.
+    projected = np.asarray(left.collections[0].get_offsets())
+    expected = (prior - z.mean(0))[:, [1, 3]].numpy()
+    order = np.random.default_rng(0).permutation(300)
+    np.testing.assert_allclose(projected, expected[order], atol=0.5)
+
+
+@pytest.mark.parametrize("labels", [None, torch.arange(500) % 3, torch.arange(500)])
+def test_codes_on_a_line_are_densities(labels):
+    ax = codes(randn(500, 1), labels, randn(800, 1)).axes[0]
+    area = sum(bar.get_width() * bar.get_height() for bar in ax.patches[:-1])  # last: the prior
+    assert area == pytest.approx(1)
+
+
+def test_collapsed_codes_are_still_drawn(tmp_path):
+    for d in (1, 2, 5):
+        save(codes(torch.zeros(20, d), None, randn(20, d)), tmp_path / f"{d}.png")
+
+
+def test_the_prior_must_have_the_dimension_of_the_codes():
+    with pytest.raises(ValueError, match=r"prior_samples wants the shape \(n, 3\), got \(9, 2\)"):
+        codes(randn(9, 3), None, randn(9, 2))
+
+
+# Reconstructions and samples
+
+
+def test_reconstructions_stand_below_their_inputs(tmp_path):
+    x = torch.zeros(20, 1, 8, 8)
+    x_hat = torch.zeros(20, 1, 8, 8)
+    x[2], x_hat[4] = 1, 1
+    figure = reconstructions(x, x_hat, n=5)
+    assert [text.get_text() for text in figure.texts] == ["input", "output"]
+
+    box = figure.axes[0].get_window_extent()
+    seen = drawn(figure, tmp_path)
+    rows = [len(seen) - 1 - int(box.y0 + f * box.height) for f in (0.75, 0.25)]
+    columns = [int(box.x0 + (i + 0.5) / 5 * box.width) for i in range(5)]
+    expected = np.zeros((2, 5))
+    expected[0, 2] = expected[1, 4] = 255
+    np.testing.assert_array_equal(seen[np.ix_(rows, columns)], expected)
+
+
+def test_images_are_enlarged_by_whole_pixels(tmp_path):
+    figure = samples(rand(4, 1, 8, 8).round())
+    seen = drawn(figure, tmp_path)[12:-12, 12:-12]
+    block, gap = 88, 3
+    for tile in (seen[:block, :block], seen[block + gap :, block + gap :]):
+        blocks = tile.reshape(8, 11, 8, 11)
+        assert (blocks == blocks[:, :1, :, :1]).all()
+        assert set(np.unique(blocks)) == {0, 255}
+    assert (seen[block : block + gap] == 255).all()
+
+
+def test_vectors_are_overlaid_lines():
+    x = rand(30, 16)
+    figure = reconstructions(x, x + 0.1, n=6)
+    _, solid, dashed = figure.axes[0].collections
+    assert len(solid.get_segments()) == len(dashed.get_segments()) == 6
+    assert solid.get_linestyle()[0][1] is None or len(solid.get_linestyle()[0][1]) == 0
+    assert len(dashed.get_linestyle()[0][1]) == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["input", "output"]
+    # On one scale the shift is the same everywhere.
+    shift = np.array(dashed.get_segments()) - np.array(solid.get_segments())
+    assert np.ptp(shift[..., 1]) < 1e-4
+    assert shift[..., 1].min() > 0
+
+
+@pytest.mark.parametrize("d", [1, 3, 4])
+def test_vectors_of_any_length_can_be_drawn(d, tmp_path):
+    x = randn(40, d)
+    save(reconstructions(x, x + 0.1), tmp_path / "reconstructions.png")
+    save(samples(x, columns=7), tmp_path / "samples.png")
+
+
+def test_constant_vectors_and_bytes_can_be_drawn(tmp_path):
+    save(samples(torch.ones(3, 5)), tmp_path / "vectors.png")
+    x = (rand(3, 3, 9, 7) * 255).to(torch.uint8)
+    save(reconstructions(x, (x / 255).requires_grad_(), n=12), tmp_path / "images.png")
+
+
+def test_reconstructions_refuse_another_shape():
+    with pytest.raises(ValueError, match=r"x_hat wants the shape of x, \(3, 8\), got \(3, 9\)"):
+        reconstructions(torch.zeros(3, 8), torch.zeros(3, 9))
+
+
+# Curves
+
+
+def titles(figure):
+    return [ax.get_title(loc="left") for ax in figure.axes]
+
+
+def test_train_and_held_out_share_a_panel():
+    rows = [{**ROW, "epoch": i, "bce": 1 / i} for i in range(1, 30)]
+    figure = curves(rows)
+    assert titles(figure) == ["loss", "cross-entropy", "penalty", "sliced Wasserstein, squared"]
+    assert [line.get_color() for line in figure.axes[1].lines] == [BLUE, ORANGE]
+    np.testing.assert_allclose(figure.axes[1].lines[0].get_ydata(), [1 / i for i in range(1, 30)])
+    assert all(tick == int(tick) for ax in figure.axes for tick in ax.get_xticks())
+
+
+def test_distances_are_logarithmic_with_their_null():
+    ax = curves([ROW, {**ROW, "epoch": 2, "val_sw2_null": 0.003}]).axes[-1]
+    assert ax.get_yscale() == "log"
+    _, null = ax.lines
+    np.testing.assert_allclose(null.get_ydata(), 0.002)
+    low, high = ax.get_ylim()
+    assert low < 0.002 < 0.03 < high
+
+
+def test_missing_quantities_are_passed_over():
+    rows = [
+        {"loss": 3.0, "val_bce": None, "note": "warm-up", "l1": None},
+        {"loss": float("nan"), "val_bce": 0.5},
+        {"loss": 1.0, "l1": None, "val_bce": 0.4},
+    ]
+    figure = curves(rows)
+    assert titles(figure) == ["loss", "cross-entropy"]
+    loss, held_out = figure.axes[0].lines[0], figure.axes[1].lines[0]
+    np.testing.assert_array_equal(loss.get_xydata(), [[1, 3], [3, 1]])
+    np.testing.assert_array_equal(held_out.get_xydata(), [[2, 0.5], [3, 0.4]])
+
+
+def test_one_epoch_is_a_marked_point(tmp_path):
+    figure = curves([ROW])
+    for ax in figure.axes:
+        assert ax.lines[0].get_marker() == "o"
+        assert [tick for tick in ax.get_xticks() if 0.5 <= tick <= 1.5] == [1]
+    save(figure, tmp_path / "curves.png")
+
+
+@pytest.mark.parametrize("value", [0.0, -0.001])
+def test_a_distance_that_has_no_logarithm_is_drawn_plainly(value, tmp_path):
+    figure = curves([{"val_sw2": value, "val_sw2_null": 0.001}, {"val_sw2": 0.1}])
+    assert figure.axes[0].get_yscale() == "linear"
+    save(figure, tmp_path / "curves.png")
+
+
+@pytest.mark.parametrize("rows", [[], [{"epoch": 1, "seconds": 2.0}], [{"loss": None}]])
+def test_curves_want_a_number(rows):
+    with pytest.raises(ValueError, match="at least one number to draw"):
+        curves(rows)
+
+
+# Files
+
+
+def test_save_writes_a_picture_and_makes_its_folder(tmp_path):
+    path = save(curves([ROW]), tmp_path / "new" / "curves.png")
+    with Image.open(path) as image:
+        image.verify()
+        assert image.format == "PNG"
+    with Image.open(path) as image:
+        assert image.info["dpi"] == pytest.approx((DPI, DPI), abs=0.1)
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("suffix", "start"), [(".pdf", b"%PDF"), (".svg", b"<?xml")])
+def test_save_follows_the_suffix(suffix, start, tmp_path):
+    path = save(reconstructions(rand(2, 9), rand(2, 9)), tmp_path / f"figure{suffix}")
+    assert path.read_bytes().startswith(start)
+
+
+def test_save_keeps_the_old_file_when_drawing_fails(tmp_path):
+    path = tmp_path / "figure.png"
+    path.write_bytes(b"old")
+
+    class Broken(Figure):
+        def savefig(self, fname, **options):
+            Path(fname).write_bytes(b"half a pict")
+            raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space"):
+        save(Broken(), path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["figure", "figure.docx"])
+def test_save_refuses_an_unknown_suffix(name, tmp_path):
+    with pytest.raises(ValueError, match=r"suffix among .*\.png.*, got"):
+        save(Figure(), tmp_path / name)
+
+
+def test_pyplot_is_never_imported(tmp_path):
+    script = """
+import sys, torch
+from swae.plotting import curves, samples, save
+save(samples(torch.rand(4, 1, 8, 8)), sys.argv[1] + "/a.png")
+save(curves([{"loss": 1.0}]), sys.argv[1] + "/b.png")
+sys.exit("matplotlib.pyplot" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, check=True)
