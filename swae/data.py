@@ -1,9 +1,9 @@
-r"""Anything a user has, as batches under one contract.
+r"""Samples in memory and batches of them, under one contract.
 
-A source is read once into `Samples`: a tensor :math:`x` of shape :math:`(n, \dots)`, channels
-first, :math:`(n, c, h, w)` for images and :math:`(n, d)` for vectors, in one of two types. Bytes
-stay bytes in memory, a quarter of the size, and stand for :math:`x / 255 \in [0, 1]`;
-everything else is float32 and taken as it is. What is read is finite, or it is not read.
+Data are a tensor :math:`x` of shape :math:`(n, \dots)`, channels first, :math:`(n, c, h, w)` for
+images and :math:`(n, d)` for vectors, in one of two types. Bytes stay bytes in memory, a quarter
+of the size, and stand for :math:`x / 255 \in [0, 1]`; everything else is float32 and taken as it
+is. All of it is finite, or it is refused.
 
 Training sees `Batches`: float32, always. The batches of an epoch are a function of
 (seed, epoch) alone,
@@ -16,7 +16,6 @@ nor NumPy's global generator is touched.
 """
 
 __all__ = [
-    "SOURCES",
     "ArrayBatches",
     "Batch",
     "Batches",
@@ -26,45 +25,27 @@ __all__ = [
     "as_samples",
     "check_finite",
     "holdout",
-    "load",
     "to_float",
 ]
 
 import abc
 import dataclasses
-import difflib
-import gzip
-import math
-import os
-import struct
-import zipfile
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedReader
 from numbers import Integral
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self, cast, final
+from typing import Any, NamedTuple, cast, final
 
 import numpy as np
 import torch
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
-from swae import images
-from swae.images import DataError
-from swae.seeding import stream
-
-Split = Literal["train", "test"]
-
-HELD_OUT = 0.2
-
-
-# ----- samples
+from . import images
+from .images import DataError
+from .seeding import stream
 
 
 @final
@@ -178,7 +159,7 @@ def as_samples(X: object, labels: object = None) -> Samples:
         torch.float32
     """
 
-    x = _tensor(X)
+    x = as_tensor(X)
     if x.ndim < 2:
         raise ValueError(
             f"X must have a row per sample, (n, d) or (n, c, h, w), got shape {tuple(x.shape)}: "
@@ -187,10 +168,10 @@ def as_samples(X: object, labels: object = None) -> Samples:
     if x.numel() == 0:
         raise ValueError(f"X must hold at least one value, got shape {tuple(x.shape)}.")
     check_finite(x)
-    return Samples(x, None if labels is None else _labels(labels, len(x)).to(x.device))
+    return Samples(x, None if labels is None else as_labels(labels, len(x)).to(x.device))
 
 
-def _tensor(X: object) -> Tensor:
+def as_tensor(X: object) -> Tensor:
     """Casts to uint8 or float32 what holds real numbers."""
 
     if isinstance(X, Tensor):
@@ -199,7 +180,7 @@ def _tensor(X: object) -> Tensor:
                 f"X must be dense, got a sparse tensor ({X.layout}): use X.to_dense()."
             )
         if X.dtype == torch.bool or X.dtype.is_complex:
-            raise _wrong_type(X.dtype)
+            raise wrong_type(X.dtype)
         return X.detach() if X.dtype == torch.uint8 else X.detach().to(torch.float32)
     if not hasattr(X, "__array__"):
         sparse = hasattr(X, "toarray")
@@ -209,21 +190,21 @@ def _tensor(X: object) -> Tensor:
         )
     array = np.asarray(X)
     if array.dtype.kind not in "uif":
-        raise _wrong_type(array.dtype)
+        raise wrong_type(array.dtype)
     if array.dtype == np.uint8:
-        return _from_numpy(array)
+        return from_numpy(array)
     with np.errstate(over="ignore"):  # what overflows is refused as infinite, with its row
-        return _from_numpy(array.astype(np.float32, copy=False))
+        return from_numpy(array.astype(np.float32, copy=False))
 
 
-def _wrong_type(dtype: object) -> TypeError:
+def wrong_type(dtype: object) -> TypeError:
     return TypeError(
         f"X must hold real numbers (uint8, another integer or floating type), got {dtype}: "
         "cast it to the one that is meant, as X.astype('float32')."
     )
 
 
-def _from_numpy(array: NDArray[Any]) -> Tensor:
+def from_numpy(array: NDArray[Any]) -> Tensor:
     """Shares memory where torch can: not read-only, in the native order, strides positive."""
 
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -231,7 +212,7 @@ def _from_numpy(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(native if shared else np.array(native, order="C"))
 
 
-def _labels(labels: object, n: int) -> Tensor:
+def as_labels(labels: object, n: int) -> Tensor:
     array = np.asarray(labels.detach().cpu() if isinstance(labels, Tensor) else labels)
     whole = array.dtype.kind in "uib" or (
         array.dtype.kind == "f" and bool((np.isfinite(array) & (array == np.rint(array))).all())
@@ -245,7 +226,7 @@ def _labels(labels: object, n: int) -> Tensor:
         raise ValueError(
             f"labels must be of shape ({n},), one per row of X, got shape {array.shape}."
         )
-    return _from_numpy(array.astype(np.int64, copy=False))
+    return from_numpy(array.astype(np.int64, copy=False))
 
 
 def holdout(n: int, fraction_or_count: float, *, seed: int) -> tuple[Tensor, Tensor]:
@@ -284,9 +265,6 @@ def holdout(n: int, fraction_or_count: float, *, seed: int) -> tuple[Tensor, Ten
         )
     order = torch.randperm(n, generator=stream(seed, "holdout"))
     return order[count:].sort().values, order[:count].sort().values
-
-
-# ----- batches
 
 
 class Batch(NamedTuple):
@@ -350,7 +328,7 @@ class ArrayBatches(Batches):
         drop_last: bool = False,
         device: torch.device | str | None = None,
     ) -> None:
-        _check_batch_size(batch_size, len(samples), drop_last)
+        check_batch_size(batch_size, len(samples), drop_last)
         self.samples = samples
         self.batch_size = batch_size
         self.seed = seed
@@ -362,7 +340,7 @@ class ArrayBatches(Batches):
         return -(-self.n // self.batch_size)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        order = _order(len(self.samples), self.seed, epoch)[: self.n]
+        order = epoch_order(len(self.samples), self.seed, epoch)[: self.n]
         for start in range(0, self.n, self.batch_size):
             index = order[start : start + self.batch_size]
             chosen = self.samples.select(index)
@@ -371,11 +349,13 @@ class ArrayBatches(Batches):
             yield Batch(to_float(chosen.x.to(self.device)), labels)
 
 
-def _order(n: int, seed: int, epoch: int) -> Tensor:
+def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
+    """Draws the permutation of an epoch."""
+
     return torch.randperm(n, generator=stream(seed, "order", epoch))
 
 
-def _check_batch_size(batch_size: int, n: int, drop_last: bool) -> None:
+def check_batch_size(batch_size: int, n: int, drop_last: bool) -> None:
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
     if n < 1:
@@ -431,9 +411,9 @@ class LoaderBatches(Batches):
                 )
             self.loader = data
         else:
-            self.loader = _loader(data, batch_size, seed, drop_last)
+            self.loader = dataset_loader(data, batch_size, seed, drop_last)
         self.seed = seed
-        self.n = _samples_per_epoch(self.loader)
+        self.n = samples_per_epoch(self.loader)
         first = next(self._fetches(0), None)
         if first is None:
             raise ValueError("data must give at least one batch, got none: lower the batch size.")
@@ -456,21 +436,24 @@ class LoaderBatches(Batches):
             yield batch
 
     def _fetches(self, epoch: int) -> Iterator[Batch]:
-        lent = _Lent(self.loader, self.seed, epoch)
-        with lent:
-            for sampler in _samplers(self.loader):
+        generators = generators_of(self.loader)
+        # Items draw from the global one; a loader or sampler that has its own, the order.
+        purposes = ["augment", *["order"] * (len(generators) - 1)]
+        states = [stream(self.seed, purpose, epoch).get_state() for purpose in purposes]
+        with lent(generators, states):
+            for sampler in samplers_of(self.loader):
                 if hasattr(sampler, "set_epoch"):
                     sampler.set_epoch(epoch)
             items = iter(self.loader)
         while True:
-            with lent:  # around each fetch and no yield, between which the generators go back
+            with lent(generators, states):  # not around the yield: the caller has its own
                 item = next(items, None)
             if item is None:
                 return
-            yield _batch(item)
+            yield as_batch(item)
 
 
-def _loader(
+def dataset_loader(
     data: Dataset[Any], batch_size: int | None, seed: int, drop_last: bool
 ) -> DataLoader[Any]:
     if not (hasattr(data, "__getitem__") and isinstance(data, Sized)):
@@ -480,12 +463,12 @@ def _loader(
         )
     if batch_size is None:
         raise ValueError("batch_size must be given with a dataset, got None.")
-    _check_batch_size(batch_size, len(data), drop_last)
-    order = _Order(len(data), seed)
-    return DataLoader(data, batch_size, sampler=order, drop_last=drop_last, collate_fn=_collate)
+    check_batch_size(batch_size, len(data), drop_last)
+    order = EpochOrder(len(data), seed)
+    return DataLoader(data, batch_size, sampler=order, drop_last=drop_last, collate_fn=collate)
 
 
-class _Order(Sampler[int]):
+class EpochOrder(Sampler[int]):
     """The order that `ArrayBatches` has."""
 
     def __init__(self, n: int, seed: int) -> None:
@@ -499,47 +482,44 @@ class _Order(Sampler[int]):
         return self.n
 
     def __iter__(self) -> Iterator[int]:
-        return iter(_order(self.n, self.seed, self.epoch).tolist())
+        return iter(epoch_order(self.n, self.seed, self.epoch).tolist())
 
 
-class _Lent:
-    """Generators that are ours within a `with`, from where we left them, and else as they were."""
+@contextmanager
+def lent(generators: Sequence[torch.Generator], states: list[Tensor]) -> Iterator[None]:
+    """Puts generators into states and back; the states are then where the generators got to."""
 
-    def __init__(self, loader: DataLoader[Any], seed: int, epoch: int) -> None:
-        own = [getattr(source, "generator", None) for source in (loader, *_samplers(loader))]
-        orders = {id(generator): generator for generator in own if generator is not None}
-        orders.pop(id(torch.default_generator), None)
-        self.generators = [torch.default_generator, *orders.values()]
-        self.states = [
-            stream(seed, "augment", epoch).get_state(),
-            *(stream(seed, "order", epoch).get_state() for _ in orders),
-        ]
-
-    def __enter__(self) -> Self:
-        self._swap()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._swap()
-
-    def _swap(self) -> None:
-        for i, generator in enumerate(self.generators):
-            state = generator.get_state()
-            generator.set_state(self.states[i])
-            self.states[i] = state
+    before = [generator.get_state() for generator in generators]
+    set_states(generators, states)
+    try:
+        yield
+    finally:
+        states[:] = [generator.get_state() for generator in generators]
+        set_states(generators, before)
 
 
-def _samplers(loader: DataLoader[Any]) -> tuple[Any, ...]:
+def set_states(generators: Sequence[torch.Generator], states: Sequence[Tensor]) -> None:
+    for generator, state in zip(generators, states, strict=True):
+        generator.set_state(state)
+
+
+def generators_of(loader: DataLoader[Any]) -> list[torch.Generator]:
+    """Lists what a loader draws from, torch's global generator first."""
+
+    found = [torch.default_generator]
+    for source in (loader, *samplers_of(loader)):
+        generator = getattr(source, "generator", None)
+        if generator is not None and not any(generator is other for other in found):
+            found.append(generator)
+    return found
+
+
+def samplers_of(loader: DataLoader[Any]) -> tuple[Any, ...]:
     batches = loader.batch_sampler
     return loader.sampler, batches, getattr(batches, "sampler", None)
 
 
-def _samples_per_epoch(loader: DataLoader[Any]) -> int:
+def samples_per_epoch(loader: DataLoader[Any]) -> int:
     try:
         len(loader)
         # A sampler may show more or less than the data set; streams and ready batches have none.
@@ -553,10 +533,10 @@ def _samples_per_epoch(loader: DataLoader[Any]) -> int:
     return n if loader.batch_size is None else n - n % loader.batch_size * loader.drop_last
 
 
-def _collate(items: Sequence[object]) -> tuple[Tensor, object]:
+def collate(items: Sequence[object]) -> tuple[Tensor, object]:
     """Stacks items as torch does, Pillow images and labels that are not there included."""
 
-    xs, labels = zip(*(_pair(item) for item in items), strict=True)
+    xs, labels = zip(*(as_pair(item) for item in items), strict=True)
     shapes = {tuple(x.shape) for x in xs}
     if len(shapes) > 1:
         raise DataError(
@@ -566,325 +546,26 @@ def _collate(items: Sequence[object]) -> tuple[Tensor, object]:
     return torch.stack(xs), None if labels[0] is None else np.asarray(labels)
 
 
-def _batch(item: object) -> Batch:
+def as_batch(item: object) -> Batch:
     """Brings what a loader yields under the contract."""
 
-    x, labels = _pair(item)
+    x, labels = as_pair(item)
     if x.ndim < 2:
         raise ValueError(f"x must have at least one axis in an item, got shape {x.shape[1:]}.")
-    return Batch(to_float(x), None if labels is None else _labels(labels, len(x)))
+    return Batch(to_float(x), None if labels is None else as_labels(labels, len(x)))
 
 
-def _pair(item: object) -> tuple[Tensor, object]:
+def as_pair(item: object) -> tuple[Tensor, object]:
     x, label = item, None
     if isinstance(item, tuple | list) and len(item) in (1, 2):
         x, label = item if len(item) == 2 else (item[0], None)
     if isinstance(x, Image.Image):
         x = images.to_array(x)
     if isinstance(x, np.ndarray):
-        x = _from_numpy(x)
+        x = from_numpy(x)
     if not isinstance(x, Tensor):
         raise TypeError(
             "Items must be x or (x, label), x a tensor, an array or a Pillow image, got "
             f"{type(x).__name__}: wrap the dataset in one whose items are."
         )
     return x, label
-
-
-# ----- sources
-
-
-def load(
-    source: str | Path,
-    split: Split = "train",
-    *,
-    data_dir: str | Path | None = None,
-    seed: int = 0,
-    image_size: int | None = None,
-) -> Samples:
-    r"""Reads a source.
-
-    | source                     | what is read                                                |
-    |----------------------------|-------------------------------------------------------------|
-    | `"digits"`                 | scikit-learn's 8 x 8 digits                                 |
-    | `"mnist"`                  | MNIST, from its IDX files, else from the Hugging Face hub   |
-    | `"fashion-mnist"`          | Fashion-MNIST, likewise                                     |
-    | a folder                   | its images; at least two sub-folders are classes            |
-    | a file `.npy`              | an array, :math:`(n, \dots)`                                |
-    | a file `.npz`              | array `x`, labels `y`; `x_test`, `y_test` if there are any  |
-
-    Where a source has no test split of its own, one in five samples is held out, drawn by the
-    seed. A folder has one if it has sub-folders `train` and `test`, an archive if it has `x_test`.
-    The names win over files of the same name; write `./digits` for a folder.
-
-    Arguments:
-        source: The name, folder or file.
-        split: The split, train or test.
-        data_dir: The folder where the IDX files lie. If :py:`None`, the environment variable
-            `SWAE_DATA` names it.
-        seed: The seed of the held-out samples.
-        image_size: The side to which the images of a folder are resized, without cropping.
-
-    Raises:
-        ValueError: If there is no such source or split.
-        DataError: If the source cannot be found, read, or brought under the contract.
-
-    Example:
-        >>> load("digits").x.shape
-        torch.Size([1438, 1, 8, 8])
-    """
-
-    if split not in ("train", "test"):
-        raise ValueError(f"split must be 'train' or 'test', got {split!r}.")
-    named = str(source) in SOURCES and not (isinstance(source, Path) and source.exists())
-    path = Path(source).expanduser()
-    if not named and os.path.isdir(path):
-        return _folder(path, split, seed, image_size)
-    if image_size is not None:
-        raise ValueError(f"image_size must be left out unless source is a folder, got {source!r}.")
-    if named:
-        return SOURCES[str(source)](split, None if data_dir is None else Path(data_dir), seed)
-    if os.path.isfile(path) and path.suffix.lower() in _FILES:
-        return _FILES[path.suffix.lower()](path, split, seed)
-    raise _no_such_source(source)
-
-
-def _no_such_source(source: str | Path) -> ValueError:
-    near = difflib.get_close_matches(str(source).lower(), SOURCES, n=1)
-    state = "is none of these" if os.path.lexists(source) else "does not exist"
-    return ValueError(
-        f"source must be {', '.join(map(repr, SOURCES))}, a folder of images, or a .npy or .npz "
-        f"file, got {str(source)!r}, which {state}."
-        + (f" Did you mean {near[0]!r}?" if near else " Check the spelling.")
-    )
-
-
-def _part(samples: Samples, split: Split, seed: int) -> Samples:
-    """Takes one side of the split that is drawn where a source has none."""
-
-    if len(samples) < 2:
-        raise DataError("There must be at least 2 samples to hold one out for the test, got 1.")
-    kept, held_out = holdout(len(samples), HELD_OUT, seed=seed)
-    return samples.select(kept if split == "train" else held_out)
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Names the file in whatever goes wrong while it is read."""
-
-    try:
-        yield
-    except DataError:
-        raise
-    # A corrupt or hostile file can make a parser raise nearly anything, and announce so large an
-    # array that memory is the first to refuse.
-    except Exception as error:
-        reason = f"{error}".strip().split("\n")[0] or type(error).__name__
-        raise DataError(
-            f"{path} cannot be read ({reason}): replace it by an intact one."
-        ) from error
-
-
-def _samples(path: Path, X: object, labels: object) -> Samples:
-    """Brings what a file holds under the contract, and names the file if that fails."""
-
-    try:
-        return as_samples(X, labels)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"In {path}: {error}") from error
-
-
-# -- images, arrays, digits
-
-
-def _folder(path: Path, split: Split, seed: int, image_size: int | None) -> Samples:
-    own = all((path / name).is_dir() for name in ("train", "test"))
-    x, files, rejected = images.read_folder(path / split if own else path, image_size)
-    samples = Samples(x, images.classes(files), rejected)
-    return samples if own else _part(samples, split, seed)
-
-
-def _npy(path: Path, split: Split, seed: int) -> Samples:
-    with _reading(path):
-        # Mapped first, because then a header that announces more than the file holds is refused.
-        mapped = npy.open_memmap(path, mode="r")
-    return _part(_samples(path, mapped, None), split, seed)
-
-
-def _npz(path: Path, split: Split, seed: int) -> Samples:
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        names = [name.removesuffix(".npy") for name in archive.namelist()]
-        own = "x_test" in names
-        keys = ("x_test", "y_test") if own and split == "test" else _keys(path, names)
-        x, y = (_member(archive, key) if key in names else None for key in keys)
-    samples = _samples(path, x, y)
-    return samples if own else _part(samples, split, seed)
-
-
-def _keys(path: Path, names: Sequence[str]) -> tuple[str, str]:
-    x = [name for name in ("x", "X", "images", "x_train") if name in names]
-    y = [name for name in ("y", "labels", "y_train") if name in names]
-    if not x and len(names) == 1:
-        x = list(names)
-    if not x:
-        raise DataError(
-            f"{path} must hold an array 'x', 'X', 'images' or 'x_train', or only one, got "
-            f"{', '.join(map(repr, names)) or 'none'}: save it with np.savez(path, x=X, y=labels)."
-        )
-    return x[0], y[0] if y else "y"
-
-
-def _member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
-    with archive.open(f"{name}.npy") as file:
-        return npy.read_array(file, allow_pickle=False)
-
-
-def _digits(split: Split, data_dir: Path | None, seed: int) -> Samples:
-    from sklearn.datasets import load_digits
-
-    pixels, labels = load_digits(return_X_y=True)
-    x = np.rint(pixels.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
-    return _part(as_samples(x, labels), split, seed)
-
-
-# -- IDX, the format of MNIST
-
-
-@final
-@dataclass(frozen=True)
-class _Mnist:
-    """Where a data set in the form of MNIST may lie."""
-
-    name: str
-    torchvision: str
-    hub: str
-    package: Path | None = None
-
-    def read(self, split: Split, data_dir: Path | None, seed: int) -> Samples:
-        found = self.find(split, data_dir)
-        return self.download(split, data_dir) if found is None else _read_mnist(*found)
-
-    def folders(self, data_dir: Path | None) -> list[Path]:
-        r"""Lists where to look, the data set's own folders first."""
-
-        root = data_dir or (Path(os.environ["SWAE_DATA"]) if "SWAE_DATA" in os.environ else None)
-        below = (self.name, f"{self.name}/raw", f"{self.torchvision}/raw", "")
-        folders = [] if root is None else [root.expanduser() / folder for folder in below]
-        return folders + _package_folders(self.package)
-
-    def find(self, split: Split, data_dir: Path | None) -> tuple[Path, Path] | None:
-        r"""Finds the files of the images and of the labels, in one folder."""
-
-        for folder in self.folders(data_dir):
-            paths = [
-                next((folder / name for name in names if os.path.isfile(folder / name)), None)
-                for names in _idx_names(split)
-            ]
-            if paths[0] is not None and paths[1] is not None:
-                return paths[0], paths[1]
-        return None
-
-    def download(self, split: Split, data_dir: Path | None) -> Samples:
-        r"""Reads from the Hugging Face hub, if its library and a network are there."""
-
-        try:
-            from datasets import load_dataset
-
-            table = load_dataset(self.hub, split=split)
-            x = np.stack([np.asarray(image) for image in table["image"]])[:, None]
-            return as_samples(x, table["label"])
-        except ImportError:
-            raise self.missing(split, data_dir, "is not installed") from None
-        # No network, a proxy, a full disk: the library lets the errors of a dozen others pass.
-        except Exception as error:
-            raise self.missing(split, data_dir, f"failed with {type(error).__name__}") from error
-
-    def missing(self, split: Split, data_dir: Path | None, reason: str) -> DataError:
-        r"""Says which files to put where."""
-
-        wanted = " and ".join(names[0] for names in _idx_names(split))
-        folders = ", ".join(map(str, self.folders(data_dir))) or "no folder, as none was given"
-        return DataError(
-            f"{self.name} was not found (looked in {folders}; the library `datasets` {reason}): "
-            f"put {wanted} into a folder and name it with --data-dir (data_dir=...) "
-            "or $SWAE_DATA, or `pip install 'swae[hub]'` to download them."
-        )
-
-
-def _package_folders(package: Path | None) -> list[Path]:
-    """Asks Debian's list of a package's files where it lies."""
-
-    if package is None or not package.is_file():
-        return []
-    files = map(Path, package.read_text().splitlines())
-    return sorted({file.parent for file in files if file.name.startswith("train-images")})
-
-
-def _idx_names(split: Split) -> tuple[list[str], list[str]]:
-    """The names that the images and the labels go by, the original ones first."""
-
-    prefix = {"train": "train", "test": "t10k"}[split]
-    images_names, labels_names = (
-        [f"{prefix}-{kind}{dot}{form}-ubyte{suffix}" for dot in "-." for suffix in (".gz", "")]
-        for kind, form in (("images", "idx3"), ("labels", "idx1"))
-    )
-    return images_names, labels_names
-
-
-def _read_mnist(images_path: Path, labels_path: Path) -> Samples:
-    x, labels = _read_idx(images_path, ndim=3), _read_idx(labels_path, ndim=1)
-    if x.shape[1:] != (28, 28):
-        raise DataError(f"{images_path} must hold images of 28 x 28, got {tuple(x.shape[1:])}.")
-    if len(x) != len(labels):
-        raise DataError(
-            f"{images_path} holds {len(x)} images, but {labels_path} {len(labels)} labels: "
-            "replace them by files that belong together."
-        )
-    return as_samples(x[:, None], labels)
-
-
-def _read_idx(path: Path, ndim: int) -> Tensor:
-    """Reads bytes in IDX form, gzipped or not: magic 0, 0, 8, ndim; the sizes; the values."""
-
-    with _reading(path), open(path, "rb") as raw:
-        zipped = raw.read(2) == b"\x1f\x8b"
-        raw.seek(0)
-        file: gzip.GzipFile | BufferedReader = gzip.GzipFile(fileobj=raw) if zipped else raw
-        header = file.read(4 + 4 * ndim)
-        if header[:4] != bytes((0, 0, 8, ndim)) or len(header) < 4 + 4 * ndim:
-            raise DataError(
-                f"{path} must be an IDX file of bytes with {ndim} axes, which starts with "
-                f"00 00 08 {ndim:02x}, got {header[:4].hex(' ') or 'nothing'}: replace it by the "
-                "original."
-            )
-        shape = struct.unpack(f">{ndim}I", header[4:])
-        values = _read_at_most(file, math.prod(shape) + 1)
-        if len(values) != math.prod(shape) or not values:
-            more = "more" if len(values) > math.prod(shape) else f"{len(values)}"
-            raise DataError(
-                f"{path} announces {' x '.join(map(str, shape))} values, got {more}: replace it "
-                "by the original."
-            )
-    return torch.frombuffer(values, dtype=torch.uint8).reshape(shape)
-
-
-def _read_at_most(file: gzip.GzipFile | BufferedReader, size: int) -> bytearray:
-    """Reads by pieces, because a header may announce what no memory holds."""
-
-    values = bytearray()
-    while piece := file.read(min(size - len(values), 1 << 20)):
-        values += piece
-    return values
-
-
-SOURCES: dict[str, Callable[[Split, Path | None, int], Samples]] = {
-    "digits": _digits,
-    "mnist": _Mnist("mnist", "MNIST", "ylecun/mnist").read,
-    "fashion-mnist": _Mnist(
-        "fashion-mnist",
-        "FashionMNIST",
-        "zalando-datasets/fashion_mnist",
-        Path("/var/lib/dpkg/info/dataset-fashion-mnist.list"),
-    ).read,
-}
-_FILES: dict[str, Callable[[Path, Split, int], Samples]] = {".npy": _npy, ".npz": _npz}

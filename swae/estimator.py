@@ -30,7 +30,7 @@ from torch.distributions import Distribution
 from torch.utils.data import DataLoader, Dataset
 
 from . import __version__
-from .autoencoder import Autoencoder, Output, Reconstruction
+from .autoencoder import Autoencoder, Output, Reconstruction, check_settings
 from .checkpoint import (
     Checkpoint,
     CorruptError,
@@ -56,6 +56,7 @@ from .metrics import Evaluation, evaluate, evaluating
 from .networks import Network, build, glorot_
 from .priors import FromDistribution, FromSamples, Prior, prior_from_name
 from .projections import Slices
+from .projections import resolve as resolve_slices
 from .seeding import stream, stream_seed
 from .sliced import SlicedWassersteinLoss
 from .training import (
@@ -64,6 +65,7 @@ from .training import (
     Precision,
     Progress,
     Schedule,
+    device_for,
     fabric_for,
     make_optimizer,
     train_epochs,
@@ -122,6 +124,16 @@ r"""The steps that ``best`` takes at least, so that small data is seen often eno
 
 GROWTH_FROM = 11
 r"""The epoch, counted from 0, at whose start the weight of the penalty first grows."""
+
+NAMES: dict[str, Any] = {
+    "preset": Preset,
+    "network": Network,
+    "slices": Slices,
+    "optimizer": Optimizer,
+    "schedule": Schedule,
+    "precision": Precision,
+}
+r"""The closed lists that parameters name from; reconstruction and output have their own check."""
 
 Data = (
     Samples | np.ndarray[Any, Any] | Tensor | Dataset[Any] | DataLoader[Any]
@@ -263,7 +275,9 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         checkpoint: Checkpoint | None = None,
         progress: Progress | None = None,
     ) -> Iterator[Epoch]:
-        r"""Trains a new model and yields after each epoch; break to stop there.
+        r"""Prepares a new model, and returns an iterator that trains it epoch by epoch.
+
+        Everything that can be refused is refused by the call; break to stop between two epochs.
 
         Arguments:
             X: The data, as for :meth:`fit`.
@@ -273,54 +287,94 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             progress: Called after each step with the step, the number of samples and the parts
                 of the loss.
 
-        Yields:
-            The records of the epochs. The estimator is usable after each.
+        Returns:
+            The iterator of the epochs' records. The estimator is usable after each.
+
+        Raises:
+            ValueError: If a parameter or the data can't work.
+            DivergedError: While iterating, if a loss or a gradient is not finite.
         """
 
+        self.check()
         train, self.validation_ = self._split(X, y)
         self.settings_ = self._resolve(train)
         batches = self._batches(train)
         self.sample_shape_ = batches.shape
         self.n_features_in_ = int(np.prod(batches.shape))
+        self.samples_per_epoch_ = batches.n
         self._check_range(train)
         self.autoencoder_ = self._build()
         self.fabric_ = fabric_for(self.device, self.precision)
-        s = self.settings_
-
-        optimizer = make_optimizer(s["optimizer"], self.autoencoder_, s["learning_rate"])
-        self.optimizer_ = optimizer
-        best = _Best(self.patience)
-        start = 0
+        self.optimizer_ = make_optimizer(
+            self.settings_["optimizer"], self.autoencoder_, self.settings_["learning_rate"]
+        )
+        self.best_ = Best(self.patience)
+        self.n_epochs_ = 0
         if checkpoint is not None:
-            start = checkpoint.epoch
+            self.n_epochs_ = checkpoint.epoch
             self.autoencoder_.load_state_dict(checkpoint.model)
-            restore_optimizer(optimizer, checkpoint.optimizer)
-            best.restore(checkpoint)
-        self.best_ = best
+            restore_optimizer(self.optimizer_, checkpoint.optimizer)
+            self.best_.restore(checkpoint)
 
-        self._weigh(start)
+        return self._epochs(batches, progress)
+
+    def _epochs(self, batches: Batches, progress: Progress | None) -> Iterator[Epoch]:
+        r"""Trains what :meth:`fit_epochs` has prepared."""
+
+        self._weigh(self.n_epochs_)
         epochs = train_epochs(
             self.autoencoder_,
             batches,
-            optimizer,
-            max_epochs=s["max_epochs"],
-            start=start,
-            schedule=s["schedule"],
+            self.optimizer_,
+            max_epochs=self.settings_["max_epochs"],
+            start=self.n_epochs_,
+            schedule=self.settings_["schedule"],
             seed=self.random_state,
             fabric=self.fabric_,
             progress=progress,
         )
         for epoch in epochs:
             self.n_epochs_ = epoch.index
-            self._weigh(epoch.index)
             if self.patience is not None:
-                best.offer(self._objective(), epoch.index, self.autoencoder_)
+                self.best_.offer(self._objective(), epoch.index, self.autoencoder_)
             yield epoch
-            if best.is_over(epoch.index):
-                logger.info("Stopped early; the best epoch was %d.", best.epoch)
+            if self.best_.is_over(epoch.index):
+                logger.info("Stopped early; the best epoch was %d.", self.best_.epoch)
                 break
-        if best.state is not None:
-            self.autoencoder_.load_state_dict(best.state)
+            self._weigh(epoch.index)
+        if self.best_.state is not None:
+            self.autoencoder_.load_state_dict(self.best_.state)
+
+    def resolve(self, X: Data, y: Any = None) -> dict[str, Any]:  # noqa: ANN401 - labels
+        r"""Returns all parameters as they are for this data, those of the preset filled in."""
+
+        self.check()
+        return self._resolve(self._split(X, y)[0])
+
+    def check(self) -> None:
+        r"""Refuses parameters that can't work with any data.
+
+        Raises:
+            ValueError: With the parameter's name, what it is and what it may be.
+        """
+
+        for name, known in NAMES.items():
+            value = self._setting(name) if name in PAPER else getattr(self, name)
+            if isinstance(value, str) and value not in get_args(known):
+                raise ValueError(f"{name} has to be one of {get_args(known)}, but is {value!r}.")
+        penalty = self._penalty()
+        check_settings(
+            self._setting("reconstruction"), self._setting("output"), self._setting("reg_weight")
+        )
+        resolve_slices(penalty.slices, self.latent_dim)
+        device_for(self.device)
+        Best(self.patience)
+        if self.patience is not None and not self._setting("validation_size"):
+            raise ValueError("patience wants validation_size > 0: samples to judge an epoch by.")
+        if not 0 < self._setting("learning_rate") < float("inf"):
+            raise ValueError(f"learning_rate has to be > 0, but is {self.learning_rate!r}.")
+        for name in ("batch_size", "max_epochs"):
+            check_count(name, getattr(self, name))
 
     def save_checkpoint(self, folder: Path) -> Path:
         r"""Writes a checkpoint between two epochs of :meth:`fit_epochs`."""
@@ -338,6 +392,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         r"""Holds samples back; a dataset or a loader is taken as it is."""
 
         size = self._setting("validation_size")
+        size = int(size) if size >= 1 else size
         if isinstance(X, Dataset | DataLoader):
             if self.validation_size:
                 raise ValueError(
@@ -358,8 +413,10 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
                 f"validation_size has to be a share below 1 or a number below {len(samples)}, "
                 f"but is {size!r}."
             )
+        if size == 0:
+            return samples, None
         kept, held = holdout(len(samples), size, seed=self.random_state)
-        return samples.select(kept), samples.select(held) if len(held) else None
+        return samples.select(kept), samples.select(held)
 
     def _setting(self, name: str) -> Any:  # noqa: ANN401 - parameters are of many types
         r"""Returns a parameter, or what the preset says where it is None."""
@@ -380,11 +437,6 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         if settings["max_epochs"] is None:
             steps = -(-n // settings["batch_size"])
             settings["max_epochs"] = max(20, -(-STEPS // steps))
-        for name in ("batch_size", "max_epochs"):
-            if not isinstance(settings[name], int) or settings[name] < 1:
-                raise ValueError(
-                    f"{name} has to be a whole number >= 1, but is {settings[name]!r}."
-                )
         return settings
 
     def _batches(self, train: Samples | Batches) -> Batches:
@@ -429,6 +481,18 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             )
         return prior
 
+    def _penalty(self) -> SlicedWassersteinLoss:
+        r"""Creates the penalty that the parameters describe."""
+
+        return SlicedWassersteinLoss(
+            self._prior(stratified=self._setting("stratified")),
+            self._setting("n_projections"),
+            self.p,
+            self._setting("slices"),
+            self._setting("quasi"),
+            self._setting("oversampling"),
+        )
+
     def _build(self) -> Autoencoder:
         r"""Creates the untrained model, without touching torch's global generator."""
 
@@ -444,16 +508,8 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
                 glorot_(decoder)
             else:
                 encoder, decoder = copy.deepcopy((self.encoder, self.decoder))
-            penalty = SlicedWassersteinLoss(
-                self._prior(stratified=s["stratified"]),
-                s["n_projections"],
-                s["p"],
-                s["slices"],
-                s["quasi"],
-                s["oversampling"],
-            )
         model = Autoencoder(
-            encoder, decoder, penalty, s["reconstruction"], s["output"], s["reg_weight"]
+            encoder, decoder, self._penalty(), s["reconstruction"], s["output"], s["reg_weight"]
         )
         # Convolutions are twice as fast on pixels whose channels lie together.
         return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -469,7 +525,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         r"""Computes the loss on the samples held back, with the same draws at each call."""
 
         if self.validation_ is None:
-            raise ValueError("patience wants validation_size > 0: samples to judge an epoch by.")
+            raise ValueError("patience wants arrays: of a dataset no samples are held back.")
         model, x = self.autoencoder_, self.validation_.x
         with evaluating(model):
             losses = [
@@ -711,12 +767,16 @@ def _given_again(
     return merged
 
 
-class _Best:
+def check_count(name: str, value: Any) -> None:  # noqa: ANN401 - to be judged
+    if value is not None and (not isinstance(value, int) or value < 1):
+        raise ValueError(f"{name} has to be a whole number >= 1, but is {value!r}.")
+
+
+class Best:
     r"""The best epoch so far, by the loss on samples held back."""
 
     def __init__(self, patience: int | None) -> None:
-        if patience is not None and (not isinstance(patience, int) or patience < 1):
-            raise ValueError(f"patience has to be a whole number >= 1, but is {patience!r}.")
+        check_count("patience", patience)
         self.patience = patience
         self.value: float | None = None
         self.epoch = 0

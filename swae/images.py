@@ -9,16 +9,16 @@ photographs lying on their side, files made to exhaust the memory. The contract:
   called `x.png` is a JPEG.
 * Every image becomes 8 bits deep, gray or RGB:
 
-  | what                                  | becomes                                            |
-  |---------------------------------------|----------------------------------------------------|
-  | 1 bit, 8-bit gray                     | gray                                               |
-  | 16-bit gray                           | gray, \(v \mapsto \mathrm{round}(v / 257)\)        |
-  | CMYK, YCbCr, palette                  | RGB                                                |
-  | an alpha channel, a transparent color | composited on white                                |
-  | several frames                        | the first one                                      |
-  | an EXIF orientation                   | upright                                            |
+  | what                                  | becomes                                                |
+  |---------------------------------------|--------------------------------------------------------|
+  | 1 bit, 8-bit gray                     | gray                                                   |
+  | 16-bit gray                           | gray, :math:`v \mapsto \mathrm{round}(v / 257)`        |
+  | CMYK, YCbCr, palette                  | RGB                                                    |
+  | an alpha channel, a transparent color | composited on white                                    |
+  | several frames                        | the first one                                          |
+  | an EXIF orientation                   | upright                                                |
 
-  The folder is gray, \(c = 1\), if all its images are, otherwise RGB, \(c = 3\).
+  The folder is gray, :math:`c = 1`, if all its images are, otherwise RGB, :math:`c = 3`.
 * A file that cannot be read is skipped and reported with its reason. More than one in a hundred
   of these, and the folder is refused, for then what is left is hardly the data that was meant.
 * A header that announces too many pixels is refused before a pixel is decoded.
@@ -104,22 +104,22 @@ def read_folder(folder: Path, image_size: int | None = None) -> Pictures:
     files = find(folder)
     if not files:
         raise DataError(
-            f"There is no image in {_text(folder)}: give a folder with files that end in one of "
-            f"{', '.join(sorted(EXTENSIONS))}."
+            f"There is no image in {printable(folder)}: give a folder with files that end in one "
+            f"of {', '.join(sorted(EXTENSIONS))}."
         )
-    results = _decode_all([folder / file for file in files], image_size)
+    results = decode_all([folder / file for file in files], image_size)
     rejected = tuple(
-        (_text(folder / file), result)
+        (printable(folder / file), result)
         for file, result in zip(files, results, strict=True)
         if isinstance(result, str)
     )
-    _judge(folder, rejected, len(files))
+    judge(folder, rejected, len(files))
     read = tuple(
         file for file, result in zip(files, results, strict=True) if not isinstance(result, str)
     )
     pixels = [result for result in results if not isinstance(result, str)]
     results.clear()  # one list holds the images, so that stacking can free them one by one
-    return Pictures(_stack(folder, read, pixels), read, rejected)
+    return Pictures(stack(folder, read, pixels), read, rejected)
 
 
 def find(folder: Path) -> list[Path]:
@@ -127,7 +127,7 @@ def find(folder: Path) -> list[Path]:
 
     def refuse(error: OSError) -> NoReturn:
         raise DataError(
-            f"The folder {_text(error.filename)} cannot be listed ({error.strerror}): make it "
+            f"The folder {printable(error.filename)} cannot be listed ({error.strerror}): make it "
             "readable or move it away."
         ) from error
 
@@ -208,7 +208,7 @@ def to_array(image: Image.Image, image_size: int | None = None) -> NDArray[np.ui
         (3, 2, 3)
     """
 
-    image = _opaque(_eight_bits(ImageOps.exif_transpose(image), image.format))
+    image = opaque(eight_bits(ImageOps.exif_transpose(image), image.format))
     if image_size is not None:
         # Pillow widens the kernel when it shrinks, which is what avoids aliasing.
         image = image.resize((image_size, image_size), Image.Resampling.BICUBIC)
@@ -216,7 +216,7 @@ def to_array(image: Image.Image, image_size: int | None = None) -> NDArray[np.ui
     return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def _eight_bits(image: Image.Image, file_format: str | None) -> Image.Image:
+def eight_bits(image: Image.Image, file_format: str | None) -> Image.Image:
     """Scales 16-bit gray; Pillow's own conversion clips at 255."""
 
     # Pillow reads 16-bit PGM, and before version 11 also PNG, into 32-bit integers.
@@ -229,7 +229,7 @@ def _eight_bits(image: Image.Image, file_format: str | None) -> Image.Image:
     return image
 
 
-def _opaque(image: Image.Image) -> Image.Image:
+def opaque(image: Image.Image) -> Image.Image:
     """Composites on white what is transparent, and converts to gray or RGB."""
 
     mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
@@ -240,7 +240,7 @@ def _opaque(image: Image.Image) -> Image.Image:
     return image.convert(mode)
 
 
-def _decode_all(paths: list[Path], image_size: int | None) -> list[NDArray[np.uint8] | str]:
+def decode_all(paths: list[Path], image_size: int | None) -> list[NDArray[np.uint8] | str]:
     """Decodes with a thread per core; Pillow releases the interpreter while it decodes."""
 
     Image.init()  # once, here, rather than in a race of the threads
@@ -248,10 +248,10 @@ def _decode_all(paths: list[Path], image_size: int | None) -> list[NDArray[np.ui
     with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return list(pool.map(partial(_decode_or_reason, image_size=image_size), paths))
+        return list(pool.map(partial(decode_or_reason, image_size=image_size), paths))
 
 
-def _decode_or_reason(path: Path, image_size: int | None) -> NDArray[np.uint8] | str:
+def decode_or_reason(path: Path, image_size: int | None) -> NDArray[np.uint8] | str:
     try:
         return decode(path, image_size)
     except MemoryError:
@@ -260,17 +260,17 @@ def _decode_or_reason(path: Path, image_size: int | None) -> NDArray[np.uint8] |
         return f"not an image of a known format ({', '.join(FORMATS)})"
     # A corrupt file can make a decoder raise nearly anything (SyntaxError, struct.error, ...).
     except Exception as error:
-        return _text(f"{error}".strip().split("\n")[0] or type(error).__name__)
+        return printable(f"{error}".strip().split("\n")[0] or type(error).__name__)
 
 
-def _judge(folder: Path, rejected: Sequence[tuple[str, str]], n: int) -> None:
+def judge(folder: Path, rejected: Sequence[tuple[str, str]], n: int) -> None:
     """Warns of the rejected files, or refuses the folder when they are too many."""
 
     if not rejected:
         return
     some = "; ".join(f"{path}: {reason}" for path, reason in rejected[:3])
     more = "; ..." if len(rejected) > 3 else ""
-    found = f"{len(rejected)} of {n} images in {_text(folder)} cannot be read ({some}{more})"
+    found = f"{len(rejected)} of {n} images in {printable(folder)} cannot be read ({some}{more})"
     if len(rejected) > TOLERATED * n:
         raise DataError(
             f"{found}, at most {TOLERATED:.0%} may be: repair or remove them.", rejected
@@ -278,7 +278,7 @@ def _judge(folder: Path, rejected: Sequence[tuple[str, str]], n: int) -> None:
     logger.warning("%s: they are skipped.", found)
 
 
-def _stack(folder: Path, files: Sequence[Path], pixels: list[NDArray[np.uint8]]) -> Tensor:
+def stack(folder: Path, files: Sequence[Path], pixels: list[NDArray[np.uint8]]) -> Tensor:
     """Stacks images of one size, gray ones repeated if others are not, and empties the list."""
 
     height, width = pixels[0].shape[1:]
@@ -286,7 +286,7 @@ def _stack(folder: Path, files: Sequence[Path], pixels: list[NDArray[np.uint8]])
         if (h, w) != (height, width):
             raise DataError(
                 f"All images must have one size, got {width} x {height} "
-                f"({_text(folder / files[0])}) and {w} x {h} ({_text(folder / file)}): "
+                f"({printable(folder / files[0])}) and {w} x {h} ({printable(folder / file)}): "
                 "resize them with --image-size (image_size=...)."
             )
     channels = max(len(image) for image in pixels)
@@ -296,7 +296,7 @@ def _stack(folder: Path, files: Sequence[Path], pixels: list[NDArray[np.uint8]])
     return torch.from_numpy(x)
 
 
-def _text(path: object) -> str:
+def printable(path: object) -> str:
     """Makes a name printable, also one whose bytes are not UTF-8."""
 
     return str(path).encode("utf-8", "backslashreplace").decode("utf-8")

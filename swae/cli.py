@@ -1,0 +1,141 @@
+r"""The command line.
+
+Every flag of ``swae fit`` that configures a model is made from the signature of
+:class:`swae.estimator.SWAE`, its help from the docstring. A flag beats the file that ``--config``
+names, which beats the preset. The list of commands is told without importing torch.
+
+Exit codes: 0 well; 2 usage or configuration; 3 bad data; 4 diverged; 5 storage; 6 out of memory;
+130 interrupted; 143 terminated. A message is a sentence; ``--debug`` adds the traceback.
+"""
+
+__all__ = ["main"]
+
+import difflib
+import importlib
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+COMMANDS = {
+    "fit": "train an autoencoder on data",
+    "evaluate": "measure reconstruction and match of a run on held-out data",
+    "reconstruct": "draw data above its reconstructions",
+    "sample": "generate data from the prior",
+    "encode": "write the codes of data",
+    "decode": "write the data of codes",
+    "info": "say what a run is",
+}
+
+HELP = f"""\
+usage: swae COMMAND ... [--debug]
+
+Sliced-Wasserstein autoencoders: codes of any shape that can be sampled.
+
+commands:
+{chr(10).join(f"  {name:<12} {what}" for name, what in COMMANDS.items())}
+
+  swae COMMAND --help   the options of a command
+  swae --version        the version
+
+Try: swae fit digits
+"""
+
+
+class Terminated(BaseException):
+    r"""SIGTERM was received."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    r"""Runs a command.
+
+    Arguments:
+        argv: The words of the command line; those of the process if :py:`None`.
+
+    Returns:
+        The exit code.
+    """
+
+    words = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in words
+    words = [word for word in words if word != "--debug"]
+
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0 if words else 2
+    if words[0] == "--version":
+        print(f"swae {importlib.import_module('swae').__version__}")
+        return 0
+    if words[0] not in COMMANDS:
+        near = difflib.get_close_matches(words[0], COMMANDS, n=1)
+        hint = f" Did you mean 'swae {near[0]}'?" if near else " 'swae --help' lists them."
+        print(f"swae: there is no command {words[0]!r}.{hint}", file=sys.stderr)
+        return 2
+
+    previous = signal.signal(signal.SIGTERM, terminate)
+    try:
+        return run(words[0], words[1:])
+    except BaseException as error:
+        if debug and not isinstance(error, SystemExit):
+            raise
+        return explain(error)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def run(command: str, words: list[str]) -> int:
+    commands = importlib.import_module("swae.commands")
+    result: int = getattr(commands, command)(words)
+    return result
+
+
+def terminate(signum: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def explain(error: BaseException) -> int:
+    r"""Prints a sentence for an error and returns its exit code."""
+
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 0 if error.code is None else 2
+    code = exit_code(error)
+    if code is None:
+        raise error
+    print(f"swae: {message(error, code)}", file=sys.stderr)
+    return code
+
+
+def exit_code(error: BaseException) -> int | None:
+    r"""Returns the exit code of an error; None for one that is a fault of ours."""
+
+    from .images import DataError
+    from .training import DivergedError
+
+    kinds: dict[type[BaseException], int] = {
+        KeyboardInterrupt: 130,
+        Terminated: 143,
+        DataError: 3,
+        DivergedError: 4,
+        MemoryError: 6,
+        OSError: 5,
+        ValueError: 2,
+        TypeError: 2,
+    }
+    if isinstance(error, RuntimeError) and "memory" in str(error).lower():
+        return 6  # torch has no class of its own for a CPU that is out of memory
+    return next((code for kind, code in kinds.items() if isinstance(error, kind)), None)
+
+
+def message(error: BaseException, code: int) -> str:
+    match code:
+        case 130:
+            return "interrupted; 'swae fit ... --resume' goes on from the last checkpoint."
+        case 143:
+            return "terminated; 'swae fit ... --resume' goes on from the last checkpoint."
+        case 6:
+            return f"out of memory ({error}); a smaller --batch-size needs less."
+    return str(error).strip() or type(error).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,162 @@
+r"""Flags, made from the estimator's signature.
+
+A flag beats the file that ``--config`` names, whatever their order; both beat the preset, which
+is what a parameter that nobody gave falls back to.
+"""
+
+__all__ = ["Parser", "add_data_flags", "add_model_flags", "as_flags"]
+
+import difflib
+import inspect
+import re
+import sys
+import typing
+from pathlib import Path
+from typing import Any, NoReturn
+
+import docstring_parser
+from jsonargparse import ArgumentParser
+
+from .autoencoder import Reconstruction
+from .estimator import SWAE
+
+IN_PYTHON_ONLY = ("encoder", "decoder")
+r"""Parameters that no flag can give."""
+
+TYPES: dict[str, Any] = {
+    "prior": str | None,
+    "p": float,
+    "reconstruction": Reconstruction | None,
+}
+r"""Types of flags, where the parameter takes Python objects too."""
+
+FLAGS = {"random_state": "seed"}
+r"""The names of flags that differ from the parameters'."""
+
+
+class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is untyped
+    r"""Parser of one command's words.
+
+    Arguments:
+        prog: The command.
+        what: What it does.
+    """
+
+    def __init__(self, prog: str, what: str) -> None:
+        super().__init__(prog=prog, description=what, exit_on_error=True)
+        self.formats: tuple[str, ...] = ()
+
+    def add_flag(self, name: str, what: str) -> None:
+        r"""Adds a switch."""
+
+        self.add_argument(name, action="store_true", help=what)
+
+    def add_output(
+        self, default: str, formats: tuple[str, ...] = (".png", ".svg", ".npy", ".npz")
+    ) -> None:
+        r"""Adds the file to write."""
+
+        self.formats = formats
+        kinds = ", ".join(formats)
+        self.add_argument("--out", type=str, default=default, help=f"File to write: {kinds}.")
+        self.add_flag("--overwrite", "Replace the file.")
+
+    def target(self, args: Any) -> Path:  # noqa: ANN401 - parsed flags
+        r"""Returns the file to write, if it may be written."""
+
+        target = Path(args.out)
+        if target.suffix not in self.formats:
+            raise ValueError(f"--out has to end in {', '.join(self.formats)}, but is {args.out}.")
+        if target.exists() and not args.overwrite:
+            raise ValueError(f"{target} exists; choose another --out, or give --overwrite.")
+        if not target.parent.is_dir():
+            raise ValueError(f"There is no folder {target.parent} to write {target.name} into.")
+        return target
+
+    def read(self, words: list[str]) -> Any:  # noqa: ANN401 - parsed flags
+        r"""Parses words, the file that --config names before all flags."""
+
+        self.check_known(words)
+        return self.parse_args(config_first(words))
+
+    def check_known(self, words: list[str]) -> None:
+        known = [name for action in self._actions for name in action.option_strings]
+        for word in words:
+            name = word.partition("=")[0]
+            if not name.startswith("--") or name in known:
+                continue
+            near = difflib.get_close_matches(name, known, n=1)
+            self.error(f"There is no option {name}." + (f" Did you mean {near[0]}?" if near else ""))
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        r"""Says what is wrong in a sentence and leaves with 2."""
+
+        first = re.sub(r"\s+", " ", message).strip()
+        print(f"{self.prog}: {first} ('{self.prog} --help' lists the options.)", file=sys.stderr)
+        raise SystemExit(2)
+
+    def model_settings(self, args: Any) -> dict[str, Any]:  # noqa: ANN401 - parsed flags
+        r"""Returns the estimator's parameters."""
+
+        return {name: getattr(args, FLAGS.get(name, name)) for name in model_parameters()}
+
+
+def config_first(words: list[str]) -> list[str]:
+    r"""Moves --config and its file to the front, where every flag overrides them."""
+
+    for i, word in enumerate(words):
+        if word.startswith("--config="):
+            return [word, *words[:i], *words[i + 1 :]]
+        if word == "--config":
+            return [*words[i : i + 2], *words[:i], *words[i + 2 :]]
+    return words
+
+
+def model_parameters() -> dict[str, inspect.Parameter]:
+    parameters = inspect.signature(SWAE.__init__).parameters
+    return {
+        name: parameter
+        for name, parameter in parameters.items()
+        if name != "self" and name not in IN_PYTHON_ONLY
+    }
+
+
+def as_flags(settings: dict[str, Any]) -> dict[str, Any]:
+    r"""Returns the estimator's parameters under the names that --config reads."""
+
+    return {FLAGS.get(name, name): settings[name] for name in model_parameters()}
+
+
+def add_model_flags(parser: Parser) -> None:
+    r"""Adds a flag for each parameter of the estimator, and --config."""
+
+    parser.add_argument("--config", action="config", help="YAML file of settings; flags beat it.")
+    hints = typing.get_type_hints(SWAE.__init__)
+    helps = {
+        param.arg_name: " ".join((param.description or "").split())
+        for param in docstring_parser.parse(inspect.getdoc(SWAE) or "").params
+    }
+    for name, parameter in model_parameters().items():
+        parser.add_argument(
+            f"--{FLAGS.get(name, name).replace('_', '-')}",
+            type=TYPES.get(name, hints[name]),
+            default=parameter.default,
+            help=helps.get(name, ""),
+        )
+
+
+def add_data_flags(parser: Parser) -> None:
+    r"""Adds where data is and how it is read."""
+
+    parser.add_argument(
+        "--data-dir",
+        type=str | None,
+        default=None,
+        help="Folder of the data's files; $SWAE_DATA if left out.",
+    )
+    parser.add_argument(
+        "--image-size",
+        type=int | None,
+        default=None,
+        help="Height and width that a folder's images are resized to.",
+    )

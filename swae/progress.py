@@ -1,0 +1,83 @@
+r"""Telling a person how far long work is.
+
+On a terminal a bar with rate, remaining time and the loss's parts; in a pipe or a log file the
+same as a line every few seconds.
+"""
+
+__all__ = ["Reporter"]
+
+import sys
+import time
+from typing import TextIO
+
+from tqdm import tqdm
+
+
+class Reporter:
+    r"""Reports training.
+
+    Arguments:
+        file: Where to write; standard error if :py:`None`.
+        every: The seconds between two lines where the file is no terminal.
+    """
+
+    def __init__(self, file: TextIO | None = None, every: float = 5.0) -> None:
+        self.file = file or sys.stderr
+        self.every = every
+        self.start("", total=0)
+
+    def start(self, text: str, *, total: int, done: int = 0) -> None:
+        r"""Begins to count.
+
+        Arguments:
+            text: A line to say first.
+            total: The number of samples that will have been seen at the end.
+            done: The number of samples that were seen before.
+        """
+
+        self.bar = tqdm(
+            total=total,
+            initial=done,
+            unit=" samples",
+            unit_scale=True,
+            dynamic_ncols=True,
+            smoothing=0.05,
+            file=self.file,
+            disable=total == 0 or not self.file.isatty(),
+        )
+        self.total, self.done, self.before = total, done, done
+        self.began = self.said = time.monotonic()
+        if text:
+            self.say(text)
+
+    def __call__(self, step: int, samples: int, parts: dict[str, float]) -> None:
+        r"""Counts a step."""
+
+        self.done += samples
+        self.bar.update(samples)
+        now = time.monotonic()
+        if self.bar.disable and now - self.said >= self.every:
+            self.said = now
+            print(self.line(step, now, parts), file=self.file, flush=True)
+        elif not self.bar.disable:
+            self.bar.set_postfix_str(in_words(parts), refresh=False)
+
+    def line(self, step: int, now: float, parts: dict[str, float]) -> str:
+        rate = (self.done - self.before) / max(now - self.began, 1e-9)
+        left = tqdm.format_interval((self.total - self.done) / rate)
+        share = self.done / self.total
+        return f"{share:4.0%}  step {step}  {rate:,.0f} samples/s  {left} left  {in_words(parts)}"
+
+    def say(self, text: str) -> None:
+        r"""Writes a line without breaking the bar."""
+
+        self.bar.clear()
+        print(text, file=self.file, flush=True)
+        self.bar.refresh()
+
+    def close(self) -> None:
+        self.bar.close()
+
+
+def in_words(parts: dict[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in parts.items())

@@ -1,0 +1,209 @@
+r"""The folder of a run.
+
+========================  =====================================================
+``config.yaml``           what was asked for, resolved: ``swae fit --config`` runs it again
+``metrics.jsonl``         a line an epoch
+``model/``                weights, configuration and their sha256 sums
+``checkpoints/``          where training stands, for ``--resume``
+``figures/``              curves, reconstructions, samples and codes
+``rejected.jsonl``        files of the data that could not be read, if any
+========================  =====================================================
+
+A run is locked while it is written. The lock is the system's: it goes when its process does.
+"""
+
+__all__ = ["Run", "RunError", "model_folder"]
+
+import fcntl
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .checkpoint import Checkpoint, latest_checkpoint, write_file
+
+RESUMABLE = ("data_dir", "device")
+r"""Settings that may change on the way: where things are."""
+
+
+class RunError(ValueError):
+    r"""A run folder that can't be used as asked."""
+
+
+class Run:
+    r"""A run folder.
+
+    Arguments:
+        path: The folder.
+
+    Example:
+        >>> Run(Path("runs/001-digits")).model
+        PosixPath('runs/001-digits/model')
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.config = path / "config.yaml"
+        self.metrics = path / "metrics.jsonl"
+        self.model = path / "model"
+        self.checkpoints = path / "checkpoints"
+        self.figures = path / "figures"
+        self.rejected = path / "rejected.jsonl"
+
+    @classmethod
+    def numbered(cls, name: str, parent: Path = Path("runs")) -> "Run":
+        r"""Returns the next run of a parent folder: ``runs/001-digits``, ``runs/002-mnist``."""
+
+        taken = [re.match(r"\d+", path.name) for path in parent.glob("*")]
+        number = 1 + max((int(match[0]) for match in taken if match), default=0)
+        return cls(parent / f"{number:03d}-{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')}")
+
+    @contextmanager
+    def claimed(self, *, overwrite: bool = False, resume: bool = False) -> Iterator[None]:
+        r"""Makes the folder, locks it, and refuses to write over what is there.
+
+        Arguments:
+            overwrite: Whether an earlier run in it is removed.
+            resume: Whether an earlier run in it goes on.
+
+        Raises:
+            RunError: If the folder is in use, holds something else, or holds a run that neither
+                flag gives up.
+            OSError: If it can't be written.
+        """
+
+        if self.path.exists() and not self.path.is_dir():
+            raise RunError(f"{self.path} is a file; --out wants a folder.")
+        # A relic of an aborted start, an empty folder, is no run.
+        there = [p.name for p in self.path.glob("*")] if self.path.exists() else []
+        if there and not (overwrite or resume):
+            raise RunError(
+                f"{self.path} is not empty; choose another --out, or give --overwrite to replace "
+                "the run in it, or --resume to go on with it."
+            )
+        if there and not self.config.exists():
+            raise RunError(
+                f"{self.path} holds {there[0]} and no config.yaml, so it is no run; "
+                "choose another --out."
+            )
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        with locked(self.path / ".lock", self.path):
+            if overwrite and not resume:
+                self.clear()
+            yield
+
+    def clear(self) -> None:
+        r"""Removes what a run writes, and nothing else."""
+
+        for folder in (self.model, self.checkpoints, self.figures):
+            shutil.rmtree(folder, ignore_errors=True)
+        for file in (self.config, self.metrics, self.rejected):
+            file.unlink(missing_ok=True)
+
+    def write_config(self, settings: Mapping[str, Any]) -> None:
+        write_file(self.config, yaml.safe_dump(dict(settings), sort_keys=False).encode())
+
+    def read_config(self) -> dict[str, Any]:
+        r"""Reads the configuration; empty where there is none.
+
+        Raises:
+            RunError: If it is no mapping.
+        """
+
+        if not self.config.exists():
+            return {}
+        try:
+            config = yaml.safe_load(self.config.read_text())
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise RunError(f"{self.config} is no YAML: {error}.") from error
+        if not isinstance(config, dict):
+            raise RunError(f"{self.config} does not hold settings by name.")
+        return config
+
+    def resume_point(self, settings: Mapping[str, Any]) -> Checkpoint | None:
+        r"""Returns where the run stands, and cuts the metrics there.
+
+        Arguments:
+            settings: What is asked for now; it has to be what the run was started with.
+
+        Returns:
+            The newest whole checkpoint; :py:`None` if there is none.
+
+        Raises:
+            RunError: If a setting differs.
+        """
+
+        for name, old in self.read_config().items():
+            new = settings.get(name)
+            if name not in RESUMABLE and name in settings and new != old:
+                raise RunError(
+                    f"The run in {self.path} has {name}={old!r}, but {name}={new!r} is asked for; "
+                    "--resume goes on with the same settings."
+                )
+        checkpoint = latest_checkpoint(self.checkpoints)
+        done = 0 if checkpoint is None else checkpoint.epoch
+        rows = [row for row in self.rows() if row["epoch"] <= done]
+        if self.metrics.exists():
+            write_file(self.metrics, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        return checkpoint
+
+    def record(self, row: Mapping[str, Any]) -> None:
+        r"""Appends an epoch's line to the metrics."""
+
+        with self.metrics.open("a") as file:
+            file.write(json.dumps(dict(row)) + "\n")
+
+    def rows(self) -> list[dict[str, Any]]:
+        r"""Returns the metrics, a row an epoch; a line that was cut off is left out."""
+
+        if not self.metrics.exists():
+            return []
+        rows = []
+        for line in self.metrics.read_text().splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break
+        return rows
+
+    def reject(self, rejected: Sequence[tuple[str, str]]) -> None:
+        r"""Writes which files of the data could not be read, and why."""
+
+        lines = [json.dumps({"file": file, "reason": reason}) for file, reason in rejected]
+        if lines:
+            write_file(self.rejected, ("\n".join(lines) + "\n").encode())
+
+
+@contextmanager
+def locked(lock: Path, what: Path) -> Iterator[None]:
+    r"""Holds a lock on a file; the system gives it back when the process ends."""
+
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"{what} is in use by another run.") from None
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+    lock.unlink(missing_ok=True)
+
+
+def model_folder(path: Path) -> Path:
+    r"""Returns the model of a run folder, or the folder itself where it is a model's.
+
+    Raises:
+        RunError: If there is none.
+    """
+
+    for folder in (path / "model", path):
+        if (folder / "config.json").exists():
+            return folder
+    raise RunError(f"{path} holds no model: neither model/config.json nor config.json is there.")

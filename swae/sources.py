@@ -1,0 +1,337 @@
+r"""Whatever a user names, a data set, a folder or a file, read into `Samples`.
+
+Where a source has no test split of its own, one is drawn by the seed. What is wrong with a file
+is said with its name: its content is never trusted, nothing in it is run, and a header does not
+decide how much memory is taken.
+"""
+
+__all__ = ["SOURCES", "Split", "load"]
+
+import difflib
+import gzip
+import math
+import os
+import struct
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import Any, Literal, final
+
+import numpy as np
+import torch
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+from torch import Tensor
+
+from . import images
+from .data import DataError, Samples, as_samples, holdout
+
+Split = Literal["train", "test"]
+r"""The names of the splits."""
+
+HELD_OUT = 0.2
+r"""The share of a source without a test split that is held out for one."""
+
+
+def load(
+    source: str | Path,
+    split: Split = "train",
+    *,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+    image_size: int | None = None,
+) -> Samples:
+    r"""Reads a source.
+
+    | source                     | what is read                                                |
+    |----------------------------|-------------------------------------------------------------|
+    | `"digits"`                 | scikit-learn's 8 x 8 digits                                 |
+    | `"mnist"`                  | MNIST, from its IDX files, else from the Hugging Face hub   |
+    | `"fashion-mnist"`          | Fashion-MNIST, likewise                                     |
+    | a folder                   | its images; at least two sub-folders are classes            |
+    | a file `.npy`              | an array, :math:`(n, \dots)`                                |
+    | a file `.npz`              | array `x`, labels `y`; `x_test`, `y_test` if there are any  |
+
+    Where a source has no test split of its own, one in five samples is held out, drawn by the
+    seed. A folder has one if it has sub-folders `train` and `test`, an archive if it has `x_test`.
+    The names win over files of the same name; write `./digits` for a folder.
+
+    Arguments:
+        source: The name, folder or file.
+        split: The split, train or test.
+        data_dir: The folder where the IDX files lie. If :py:`None`, the environment variable
+            `SWAE_DATA` names it.
+        seed: The seed of the held-out samples.
+        image_size: The side to which the images of a folder are resized, without cropping.
+
+    Raises:
+        ValueError: If there is no such source or split.
+        DataError: If the source cannot be found, read, or brought under the contract.
+
+    Example:
+        >>> load("digits").x.shape
+        torch.Size([1438, 1, 8, 8])
+    """
+
+    if split not in ("train", "test"):
+        raise ValueError(f"split must be 'train' or 'test', got {split!r}.")
+    named = str(source) in SOURCES and not (isinstance(source, Path) and source.exists())
+    path = Path(source).expanduser()
+    if not named and os.path.isdir(path):
+        return read_images(path, split, seed, image_size)
+    if image_size is not None:
+        raise ValueError(f"image_size must be left out unless source is a folder, got {source!r}.")
+    if named:
+        return SOURCES[str(source)](split, None if data_dir is None else Path(data_dir), seed)
+    if os.path.isfile(path) and path.suffix.lower() in READERS:
+        return READERS[path.suffix.lower()](path, split, seed)
+    raise no_such_source(source)
+
+
+def no_such_source(source: str | Path) -> ValueError:
+    near = difflib.get_close_matches(str(source).lower(), SOURCES, n=1)
+    state = "is none of these" if os.path.lexists(source) else "does not exist"
+    return ValueError(
+        f"source must be {', '.join(map(repr, SOURCES))}, a folder of images, or a .npy or .npz "
+        f"file, got {str(source)!r}, which {state}."
+        + (f" Did you mean {near[0]!r}?" if near else " Check the spelling.")
+    )
+
+
+def drawn_part(samples: Samples, split: Split, seed: int) -> Samples:
+    """Takes one side of the split that is drawn where a source has none."""
+
+    if len(samples) < 2:
+        raise DataError("There must be at least 2 samples to hold one out for the test, got 1.")
+    kept, held_out = holdout(len(samples), HELD_OUT, seed=seed)
+    return samples.select(kept if split == "train" else held_out)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Names the file in whatever goes wrong while it is read."""
+
+    try:
+        yield
+    except DataError:
+        raise
+    # A corrupt or hostile file can make a parser raise nearly anything, and announce so large an
+    # array that memory is the first to refuse.
+    except Exception as error:
+        reason = f"{error}".strip().split("\n")[0] or type(error).__name__
+        raise DataError(
+            f"{path} cannot be read ({reason}): replace it by an intact one."
+        ) from error
+
+
+def samples_from(path: Path, X: object, labels: object) -> Samples:
+    """Brings what a file holds under the contract, and names the file if that fails."""
+
+    try:
+        return as_samples(X, labels)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"In {path}: {error}") from error
+
+
+def read_images(path: Path, split: Split, seed: int, image_size: int | None) -> Samples:
+    own = all((path / name).is_dir() for name in ("train", "test"))
+    x, files, rejected = images.read_folder(path / split if own else path, image_size)
+    samples = Samples(x, images.classes(files), rejected)
+    return samples if own else drawn_part(samples, split, seed)
+
+
+def read_npy(path: Path, split: Split, seed: int) -> Samples:
+    with reading(path):
+        # Mapped first, because then a header that announces more than the file holds is refused.
+        mapped = npy.open_memmap(path, mode="r")
+    return drawn_part(samples_from(path, mapped, None), split, seed)
+
+
+def read_npz(path: Path, split: Split, seed: int) -> Samples:
+    with reading(path), zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+        own = "x_test" in names
+        keys = ("x_test", "y_test") if own and split == "test" else array_names(path, names)
+        x, y = (read_member(archive, key) if key in names else None for key in keys)
+    samples = samples_from(path, x, y)
+    return samples if own else drawn_part(samples, split, seed)
+
+
+def array_names(path: Path, names: Sequence[str]) -> tuple[str, str]:
+    """Chooses which arrays of an archive are the samples and their labels."""
+
+    x = next((name for name in ("x", "X", "images", "x_train") if name in names), None)
+    y = next((name for name in ("y", "labels", "y_train") if name in names), "y")
+    if x is None and len(names) == 1:
+        x = names[0]
+    if x is None:
+        raise DataError(
+            f"{path} must hold an array 'x', 'X', 'images' or 'x_train', or only one, got "
+            f"{', '.join(map(repr, names)) or 'none'}: save it with np.savez(path, x=X, y=labels)."
+        )
+    return x, y
+
+
+def read_member(archive: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    with archive.open(f"{name}.npy") as file:
+        return npy.read_array(file, allow_pickle=False)
+
+
+def digits(split: Split, data_dir: Path | None, seed: int) -> Samples:
+    from sklearn.datasets import load_digits  # a second to import, for this source alone
+
+    pixels, labels = load_digits(return_X_y=True)
+    x = np.rint(pixels.reshape(-1, 1, 8, 8) * (255 / 16)).astype(np.uint8)
+    return drawn_part(as_samples(x, labels), split, seed)
+
+
+@final
+@dataclass(frozen=True)
+class Mnist:
+    r"""A data set in the form of MNIST.
+
+    Arguments:
+        name: Our name, and that of its folder.
+        torchvision: The folder that torchvision gives it.
+        hub: Its name on the Hugging Face hub.
+        package: Debian's list of the files of its package, if there is one.
+    """
+
+    name: str
+    torchvision: str
+    hub: str
+    package: Path | None = None
+
+    def read(self, split: Split, data_dir: Path | None, seed: int) -> Samples:
+        found = self.find(split, data_dir)
+        return self.download(split, data_dir) if found is None else read_mnist(*found)
+
+    def folders(self, data_dir: Path | None) -> list[Path]:
+        r"""Lists where to look, the data set's own folders first."""
+
+        root = data_dir or (Path(os.environ["SWAE_DATA"]) if "SWAE_DATA" in os.environ else None)
+        below = (self.name, f"{self.name}/raw", f"{self.torchvision}/raw", "")
+        folders = [] if root is None else [root.expanduser() / folder for folder in below]
+        return folders + package_folders(self.package)
+
+    def find(self, split: Split, data_dir: Path | None) -> tuple[Path, Path] | None:
+        r"""Finds the files of the images and of the labels, in one folder."""
+
+        for folder in self.folders(data_dir):
+            x, y = (find_idx(folder, split, kind) for kind in ("images-idx3", "labels-idx1"))
+            if x is not None and y is not None:
+                return x, y
+        return None
+
+    def download(self, split: Split, data_dir: Path | None) -> Samples:
+        r"""Reads from the Hugging Face hub, if its library and a network are there."""
+
+        try:
+            from datasets import load_dataset
+
+            table = load_dataset(self.hub, split=split)
+            x = np.stack([np.asarray(image) for image in table["image"]])[:, None]
+            return as_samples(x, table["label"])
+        except ImportError:
+            raise self.missing(split, data_dir, "is not installed") from None
+        # No network, a proxy, a full disk: the library lets the errors of a dozen others pass.
+        except Exception as error:
+            raise self.missing(split, data_dir, f"failed with {type(error).__name__}") from error
+
+    def missing(self, split: Split, data_dir: Path | None, reason: str) -> DataError:
+        r"""Says which files to put where."""
+
+        x, y = (idx_names(split, kind)[0] for kind in ("images-idx3", "labels-idx1"))
+        folders = ", ".join(map(str, self.folders(data_dir))) or "no folder, as none was given"
+        return DataError(
+            f"{self.name} was not found (looked in {folders}; the library `datasets` {reason}): "
+            f"put {x} and {y} into a folder and name it with --data-dir (data_dir=...) "
+            "or $SWAE_DATA, or `pip install 'swae[hub]'` to download them."
+        )
+
+
+def package_folders(package: Path | None) -> list[Path]:
+    """Asks Debian's list of a package's files where it lies."""
+
+    if package is None or not package.is_file():
+        return []
+    files = map(Path, package.read_text().splitlines())
+    return sorted({file.parent for file in files if file.name.startswith("train-images")})
+
+
+def idx_names(split: Split, kind: str) -> list[str]:
+    """Lists the names that a file goes by, the original one first."""
+
+    name = f"{'train' if split == 'train' else 't10k'}-{kind}-ubyte"
+    return [
+        f"{stem}{suffix}"
+        for stem in (name, name.replace("-idx", ".idx"))  # some tools unpack to the latter
+        for suffix in (".gz", "")
+    ]
+
+
+def find_idx(folder: Path, split: Split, kind: str) -> Path | None:
+    paths = (folder / name for name in idx_names(split, kind))
+    return next((path for path in paths if os.path.isfile(path)), None)
+
+
+def read_mnist(images_path: Path, labels_path: Path) -> Samples:
+    x, labels = read_idx(images_path, ndim=3), read_idx(labels_path, ndim=1)
+    if x.shape[1:] != (28, 28):
+        raise DataError(f"{images_path} must hold images of 28 x 28, got {tuple(x.shape[1:])}.")
+    if len(x) != len(labels):
+        raise DataError(
+            f"{images_path} holds {len(x)} images, but {labels_path} {len(labels)} labels: "
+            "replace them by files that belong together."
+        )
+    return as_samples(x[:, None], labels)
+
+
+def read_idx(path: Path, ndim: int) -> Tensor:
+    """Reads bytes in IDX form, gzipped or not: magic 0, 0, 8, ndim; the sizes; the values."""
+
+    with reading(path), open(path, "rb") as raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        file: gzip.GzipFile | BufferedReader = gzip.GzipFile(fileobj=raw) if zipped else raw
+        header = file.read(4 + 4 * ndim)
+        if header[:4] != bytes((0, 0, 8, ndim)) or len(header) < 4 + 4 * ndim:
+            raise DataError(
+                f"{path} must be an IDX file of bytes with {ndim} axes, which starts with "
+                f"00 00 08 {ndim:02x}, got {header[:4].hex(' ') or 'nothing'}: replace it by the "
+                "original."
+            )
+        shape = struct.unpack(f">{ndim}I", header[4:])
+        values = read_at_most(file, math.prod(shape) + 1)
+        if len(values) != math.prod(shape) or not values:
+            more = "more" if len(values) > math.prod(shape) else f"{len(values)}"
+            raise DataError(
+                f"{path} announces {' x '.join(map(str, shape))} values, got {more}: replace it "
+                "by the original."
+            )
+    return torch.frombuffer(values, dtype=torch.uint8).reshape(shape)
+
+
+def read_at_most(file: gzip.GzipFile | BufferedReader, size: int) -> bytearray:
+    """Reads by pieces, because a header may announce what no memory holds."""
+
+    values = bytearray()
+    while piece := file.read(min(size - len(values), 1 << 20)):
+        values += piece
+    return values
+
+
+SOURCES: dict[str, Callable[[Split, Path | None, int], Samples]] = {
+    "digits": digits,
+    "mnist": Mnist("mnist", "MNIST", "ylecun/mnist").read,
+    "fashion-mnist": Mnist(
+        "fashion-mnist",
+        "FashionMNIST",
+        "zalando-datasets/fashion_mnist",
+        Path("/var/lib/dpkg/info/dataset-fashion-mnist.list"),
+    ).read,
+}
+READERS: dict[str, Callable[[Path, Split, int], Samples]] = {".npy": read_npy, ".npz": read_npz}

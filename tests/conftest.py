@@ -1,0 +1,40 @@
+"""What every test gets: shapes that are checked, a seed, one thread, and no window.
+
+The import hook has to be there before the first ``import swae``, so it is installed here. It
+holds each call in the layers 0 to 2 against its jaxtyping annotation; nothing does so for users.
+"""
+
+import jaxtyping
+import matplotlib as mpl
+import pytest
+import torch
+
+CHECKED = "autoencoder kernels networks penalties priors projections seeding sliced univariate"
+
+jaxtyping.install_import_hook(
+    [f"swae.{module}" for module in CHECKED.split()],
+    # An int is a float here, as PEP 484 has it.
+    "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))",
+)
+mpl.use("Agg")
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Lets a test that draws from torch's global generator draw the same at each run."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def generator():
+    """A seeded generator, of which torch's global one knows nothing."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def unchecked():
+    """Switches the shape checks off, so that a wrong call arrives at our own errors."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -1,0 +1,63 @@
+"""Imports go up the layers or along them, never down and never in a circle."""
+
+import ast
+import graphlib
+from importlib.util import resolve_name
+from pathlib import Path
+
+import swae
+
+ROOT = Path(swae.__file__).parent
+LAYERS = (
+    "seeding univariate projections kernels",
+    "sliced priors penalties networks",
+    "autoencoder",
+    "images sources data training metrics checkpoint",
+    "estimator plotting paper progress cli explorer run",
+)
+LAYER = {name: i for i, names in enumerate(LAYERS) for name in names.split()}
+
+
+def imported(source, package="swae"):
+    """Returns the names in swae that the text of a module imports, wherever in it."""
+    paths = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            paths += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            home = resolve_name("." * node.level + (node.module or ""), package)
+            paths += [f"{home}.{alias.name}" for alias in node.names]
+    names = {path.split(".")[1] for path in paths if path.startswith("swae.")}
+    return {swae.HOME_OF.get(name, name) for name in names} - {"__version__"}
+
+
+def imports():
+    """Returns what each module, or folder of modules, imports from the others."""
+    graph = {}
+    for path in ROOT.rglob("*.py"):
+        place, *folders = path.relative_to(ROOT).with_suffix("").parts
+        if place != "__init__":
+            package = ".".join(("swae", place, *folders[:-1])) if folders else "swae"
+            graph.setdefault(place, set()).update(imported(path.read_text(), package) - {place})
+    return graph
+
+
+def violations(graph):
+    return [(a, b) for a, bs in graph.items() for b in bs if not LAYER[a] >= LAYER[b]]
+
+
+def test_every_module_has_a_place():
+    assert set(imports()) <= set(LAYER)
+
+
+def test_imports_stay_within_the_layers():
+    graph = imports()
+    assert violations(graph) == []
+    graphlib.TopologicalSorter(graph).prepare()  # a circle is a CycleError
+
+
+def test_violations_are_found():
+    source = "def f():\n    from .sliced import x\nimport swae.cli\nfrom swae import SWAE, data"
+    assert imported(source) == {"sliced", "cli", "estimator", "data"}
+    assert imported("from ..sliced import x", "swae.kernels") == {"sliced"}
+    assert violations({"univariate": {"sliced"}, "cli": {"data"}}) == [("univariate", "sliced")]
