@@ -13,13 +13,14 @@ with codes; :class:`swae.sliced.SlicedWassersteinLoss` is the paper's.
 __all__ = ["Autoencoder", "Loss", "Output", "Reconstruction"]
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from .priors import Prior
 from .univariate import at_least_single
 
 Output = Literal["sigmoid", "linear"]
@@ -161,7 +162,7 @@ class Autoencoder(nn.Module):
         """
 
         weight = next(self.decoder.parameters())
-        prior = self.penalty.prior
+        prior = cast(Prior, self.penalty.prior)
         return self.decode(prior.sample(n, generator, device=weight.device, dtype=weight.dtype))
 
     def loss(
@@ -260,7 +261,6 @@ class Autoencoder(nn.Module):
             f"reconstruction={self.reconstruction!r}, output={self.output!r}, "
             f"reg_weight={self.reg_weight}"
         )
-
 
 
 def check_settings(

@@ -12,6 +12,7 @@ __all__ = ["main"]
 
 import difflib
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -101,6 +102,9 @@ def explain(error: BaseException) -> int:
     code = exit_code(error)
     if code is None:
         raise error
+    if isinstance(error, BrokenPipeError):  # whoever read has had enough; nothing to say to them
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     print(f"swae: {message(error, code)}", file=sys.stderr)
     return code
 

@@ -2,6 +2,7 @@ r"""What the commands of :mod:`swae.cli` do."""
 
 __all__ = ["decode", "encode", "evaluate", "fit", "info", "reconstruct", "sample"]
 
+import io
 import json
 import logging
 import sys
@@ -17,20 +18,23 @@ import torch
 from . import plotting
 from .autoencoder import Autoencoder
 from .checkpoint import write_file
-from .data import Samples, as_samples, to_float
+from .data import Samples, to_float
 from .estimator import SWAE
 from .flags import Parser, add_data_flags, add_model_flags, as_flags
 from .metrics import Evaluation
 from .progress import Reporter
 from .run import Run, RunError, model_folder
 from .seeding import stream
-from .sources import load
+from .sources import load, reading
 from .training import Epoch
 
 logger = logging.getLogger("swae")
 
 SHOWN = 5000
 r"""The most codes that a picture shows."""
+
+FEW = 500
+r"""Fewer held-back samples than this draw no picture of a law; the training samples do."""
 
 CHECKPOINT_EVERY = 20.0
 r"""The seconds of training after which a checkpoint is worth its writing."""
@@ -59,6 +63,7 @@ def fit(words: list[str]) -> int:
         help="Stop after so many epochs of the schedule, to be resumed.",
     )
     args = parser.read(words)
+    args.data = args.data or parser.from_config(args, "data")
     if args.data is None:
         raise ValueError("fit wants data: digits, mnist, fashion-mnist, a folder or a file.")
     if args.overwrite and args.resume:
@@ -112,13 +117,13 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any) -> bool:  # noqa: A
         evaluation = model.evaluate(held)
         run.record(row_of(epoch, model.autoencoder_, evaluation))
         now = time.monotonic()
-        if epoch.index == last or now - saved > CHECKPOINT_EVERY:
+        if epoch.number == last or now - saved > CHECKPOINT_EVERY:
             model.save_checkpoint(run.checkpoints)
             saved = now
-        if epoch.index == last or now - said > TALK_EVERY:
+        if epoch.number == last or now - said > TALK_EVERY:
             report.say(in_words(epoch, epochs, evaluation))
             said = now
-        if epoch.index == last < epochs:
+        if epoch.number == last < epochs:
             report.close()
             return False
     report.close()
@@ -139,7 +144,7 @@ def row_of(epoch: Epoch, model: Autoencoder, evaluation: Evaluation) -> dict[str
     r"""Returns an epoch's line of ``metrics.jsonl``."""
 
     return {
-        "epoch": epoch.index,
+        "epoch": epoch.number,
         "step": epoch.step,
         "seconds": epoch.seconds,
         "loss": epoch.loss,
@@ -152,7 +157,7 @@ def row_of(epoch: Epoch, model: Autoencoder, evaluation: Evaluation) -> dict[str
 
 def in_words(epoch: Epoch, epochs: int, evaluation: Evaluation) -> str:
     return (
-        f"epoch {epoch.index}/{epochs}  {epoch.seconds:.1f} s  loss {epoch.loss:.4f}  |  "
+        f"epoch {epoch.number}/{epochs}  {epoch.seconds:.1f} s  loss {epoch.loss:.4f}  |  "
         f"{figures_in_words(evaluation.flat())}"
     )
 
@@ -180,10 +185,10 @@ def say_mean(run: Run, judged: str, last: int = 5) -> None:
 def draw_figures(run: Run, model: SWAE, train: Samples) -> None:
     r"""Draws curves, reconstructions, samples and codes."""
 
-    held = model.validation_
-    shown = held if held is not None and len(held) >= 500 else train
+    shown, what = train, "training samples"
+    if model.validation_ is not None and len(model.validation_) >= FEW:
+        shown, what = model.validation_, "held-back training samples"
     shown = shown.select(torch.randperm(len(shown), generator=stream(0, "shown"))[:SHOWN])
-    what = "held-back samples" if shown is not train and held is not None else "training samples"
 
     x = to_float(shown.x[:12])
     plotting.save(plotting.curves(run.rows()), run.figures / "curves.png")
@@ -222,11 +227,14 @@ def say_what_is_there(run: Run, finished: bool) -> None:
 def evaluate(words: list[str]) -> int:
     r"""Measures a run on held-out data."""
 
-    parser = run_parser("evaluate", "Measure reconstruction and match on held-out data.", data=True)
+    parser = run_parser(
+        "evaluate", "Measure reconstruction and match on held-out data.", data=True
+    )
     parser.add_flag("--json", "Print one JSON object.")
     args = parser.read(words)
     model, samples = open_run(args)
-    flat = model.evaluate(samples).flat()
+    evaluation = model.evaluate(samples)
+    flat, match = evaluation.flat(), evaluation.match
     if args.json:
         print(json.dumps(flat))
         return 0
@@ -236,8 +244,8 @@ def evaluate(words: list[str]) -> int:
         if flat[name] is not None:
             print(f"{name:<14} {flat[name]:.5f} {unit}".rstrip())
     for name in ("sw2", "sw2_axes", "sw2_principal"):
-        null = flat[f"{name}_null"]
-        print(f"{name:<14} {flat[name]:.6f}  null {null:.6f}  ratio {flat[name] / null:.1f}")
+        value, null = getattr(match, name), getattr(match, f"{name}_null")
+        print(f"{name:<14} {value:.6f}  null {null:.6f}  ratio {value / null:.1f}")
     if flat["outside"] is not None:
         print(f"{'outside':<14} {flat['outside']:.1%} of the codes are outside the prior")
     return 0
@@ -327,7 +335,9 @@ def run_parser(command: str, what: str, *, data: bool = False) -> Parser:
     parser = Parser(f"swae {command}", what)
     parser.add_argument("run", type=str, help="Run folder, or a model's folder.")
     if data:
-        parser.add_argument("data", nargs="?", type=str, help=f"{DATA_HELP} The run's if left out.")
+        parser.add_argument(
+            "data", nargs="?", type=str, help=f"{DATA_HELP} The run's if left out."
+        )
         add_data_flags(parser)
         parser.add_argument(
             "--split",
@@ -348,9 +358,7 @@ def listen() -> None:
 
 
 def load_split(args: Any, split: Literal["train", "test"], seed: int) -> Samples:  # noqa: ANN401
-    return load(
-        args.data, split, data_dir=args.data_dir, seed=seed, image_size=args.image_size
-    )
+    return load(args.data, split, data_dir=args.data_dir, seed=seed, image_size=args.image_size)
 
 
 def open_model(args: Any) -> SWAE:  # noqa: ANN401 - parsed flags
@@ -382,27 +390,25 @@ def write_result(
 ) -> None:
     r"""Writes an array or its picture, by the suffix of the file."""
 
-    match target.suffix:
-        case ".npy" | ".npz" | ".csv":
-            write_file(target, packed(result, labels, target.suffix))
-        case _ if draw is not None:
-            plotting.save(draw(result), target)
+    if draw is not None and target.suffix in (".png", ".svg"):
+        plotting.save(draw(result), target)
+    else:
+        write_file(target, packed(result, labels, target.suffix))
     print(target)
 
 
 def packed(
     result: np.ndarray[Any, Any], labels: np.ndarray[Any, Any] | None, suffix: str
 ) -> bytes:
-    import io
-
     buffer = io.BytesIO()
     match suffix:
         case ".npy":
             np.save(buffer, result)
-        case ".npz" if labels is None:
-            np.savez(buffer, x=result)
         case ".npz":
-            np.savez(buffer, x=result, y=labels)
+            arrays: dict[str, Any] = (
+                {"x": result} if labels is None else {"x": result, "y": labels}
+            )
+            np.savez(buffer, **arrays)
         case _:
             columns = [result.reshape(len(result), -1)]
             names = [f"z{i}" for i in range(columns[0].shape[1])]
@@ -410,7 +416,11 @@ def packed(
                 columns.append(labels[:, None])
                 names.append("label")
             np.savetxt(
-                buffer, np.hstack(columns), delimiter=",", header=",".join(names), comments="",
+                buffer,
+                np.hstack(columns),
+                delimiter=",",
+                header=",".join(names),
+                comments="",
                 fmt="%.8g",
             )
     return buffer.getvalue()
@@ -421,19 +431,11 @@ def read_codes(path: Path) -> np.ndarray[Any, Any]:
 
     if not path.is_file():
         raise ValueError(f"There is no file {path}.")
-    if path.suffix == ".csv":
-        table = np.genfromtxt(path, delimiter=",", names=True)
-        names = [name for name in table.dtype.names or () if name != "label"]
-        return np.stack([np.atleast_1d(table[name]) for name in names], axis=1)
-    return load_codes(path)
-
-
-def load_codes(path: Path) -> np.ndarray[Any, Any]:
-    codes: np.ndarray[Any, Any] = as_samples(load_array(path)).x.numpy()
-    return codes
-
-
-def load_array(path: Path) -> np.ndarray[Any, Any]:
-    content = np.load(path, allow_pickle=False)
-    array: np.ndarray[Any, Any] = content["x"] if isinstance(content, np.lib.npyio.NpzFile) else content
-    return array
+    with reading(path):
+        if path.suffix == ".csv":
+            table = np.genfromtxt(path, delimiter=",", names=True)
+            names = [name for name in table.dtype.names or () if name != "label"]
+            return np.stack([np.atleast_1d(table[name]) for name in names], axis=1)
+        content = np.load(path, allow_pickle=False)
+        codes: np.ndarray[Any, Any] = content["x"] if hasattr(content, "files") else content
+        return codes

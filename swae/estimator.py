@@ -19,7 +19,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ from .data import (
 )
 from .metrics import Evaluation, evaluate, evaluating
 from .networks import Network, build, glorot_
-from .priors import FromDistribution, FromSamples, Prior, prior_from_name
+from .priors import FromDistribution, FromSamples, Prior, Ring, prior_from_name
 from .projections import Slices
 from .projections import resolve as resolve_slices
 from .seeding import stream, stream_seed
@@ -135,9 +135,7 @@ NAMES: dict[str, Any] = {
 }
 r"""The closed lists that parameters name from; reconstruction and output have their own check."""
 
-Data = (
-    Samples | np.ndarray[Any, Any] | Tensor | Dataset[Any] | DataLoader[Any]
-)
+Data = Samples | np.ndarray[Any, Any] | Tensor | Dataset[Any] | DataLoader[Any]
 r"""What :meth:`SWAE.fit` takes."""
 
 
@@ -334,14 +332,14 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             progress=progress,
         )
         for epoch in epochs:
-            self.n_epochs_ = epoch.index
+            self.n_epochs_ = epoch.number
             if self.patience is not None:
-                self.best_.offer(self._objective(), epoch.index, self.autoencoder_)
+                self.best_.offer(self._objective(), epoch.number, self.autoencoder_)
             yield epoch
-            if self.best_.is_over(epoch.index):
+            if self.best_.is_over(epoch.number):
                 logger.info("Stopped early; the best epoch was %d.", self.best_.epoch)
                 break
-            self._weigh(epoch.index)
+            self._weigh(epoch.number)
         if self.best_.state is not None:
             self.autoencoder_.load_state_dict(self.best_.state)
 
@@ -422,7 +420,9 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         r"""Returns a parameter, or what the preset says where it is None."""
 
         if self.preset not in get_args(Preset):
-            raise ValueError(f"preset has to be one of {get_args(Preset)}, but is {self.preset!r}.")
+            raise ValueError(
+                f"preset has to be one of {get_args(Preset)}, but is {self.preset!r}."
+            )
         value = getattr(self, name)
         return PRESETS[self.preset][name] if value is None else value
 
@@ -502,12 +502,11 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         s = self.settings_
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(stream_seed(self.random_state, "weights"))
-            if self.encoder is None or self.decoder is None:
+            encoder, decoder = copy.deepcopy((self.encoder, self.decoder))
+            if encoder is None or decoder is None:
                 encoder, decoder = build(self.sample_shape_, self.latent_dim, self.network)
                 glorot_(encoder)
                 glorot_(decoder)
-            else:
-                encoder, decoder = copy.deepcopy((self.encoder, self.decoder))
         model = Autoencoder(
             encoder, decoder, self._penalty(), s["reconstruction"], s["output"], s["reg_weight"]
         )
@@ -634,8 +633,8 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
     def prior_(self) -> Prior:
         r"""The law of the codes that was trained for, drawn without strata."""
 
-        prior: Prior = copy.copy(self.fitted_.autoencoder_.penalty.prior)
-        if hasattr(prior, "stratified"):
+        prior = copy.copy(cast(Prior, self.fitted_.autoencoder_.penalty.prior))
+        if isinstance(prior, Ring):
             prior.stratified = False
         return prior
 

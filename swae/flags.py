@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import docstring_parser
+import yaml
 from jsonargparse import ArgumentParser
 
 from .autoencoder import Reconstruction
@@ -34,7 +35,7 @@ FLAGS = {"random_state": "seed"}
 r"""The names of flags that differ from the parameters'."""
 
 
-class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is untyped
+class Parser(ArgumentParser):
     r"""Parser of one command's words.
 
     Arguments:
@@ -86,19 +87,53 @@ class Parser(ArgumentParser):  # type: ignore[misc]  # jsonargparse is untyped
             if not name.startswith("--") or name in known:
                 continue
             near = difflib.get_close_matches(name, known, n=1)
-            self.error(f"There is no option {name}." + (f" Did you mean {near[0]}?" if near else ""))
+            self.error(
+                f"There is no option {name}." + (f" Did you mean {near[0]}?" if near else "")
+            )
+
+    def from_config(self, args: Any, name: str) -> Any:  # noqa: ANN401 - whatever it holds
+        r"""Returns a setting of the files that --config named, where a word may be left out."""
+
+        for path in reversed(args.config or []):
+            settings = yaml.safe_load(Path(path.absolute).read_text())
+            if name in settings:
+                return settings[name]
+        return None
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         r"""Says what is wrong in a sentence and leaves with 2."""
 
-        first = re.sub(r"\s+", " ", message).strip()
-        print(f"{self.prog}: {first} ('{self.prog} --help' lists the options.)", file=sys.stderr)
+        sentence = re.sub(r"\s+", " ", message).strip()
+        if found := re.match(r'Parser key "(\w+)":.*(?:Given value|Got value): (\S+)', sentence):
+            sentence = self.refusal(*found.groups())
+        print(f"{self.prog}: {sentence} Try '{self.prog} --help'.", file=sys.stderr)
         raise SystemExit(2)
+
+    def refusal(self, key: str, got: str) -> str:
+        r"""Says what an option takes, and which of its names is nearest."""
+
+        hint = next(getattr(a, "_typehint", None) for a in self._actions if a.dest == key)
+        known = literals(hint)
+        wanted = f" one of {', '.join(map(str, known))}" if known else " of another type"
+        near = difflib.get_close_matches(got, [str(name) for name in known], n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        return f"--{key.replace('_', '-')} has to be{wanted}, but is {got!r}.{hint}"
 
     def model_settings(self, args: Any) -> dict[str, Any]:  # noqa: ANN401 - parsed flags
         r"""Returns the estimator's parameters."""
 
         return {name: getattr(args, FLAGS.get(name, name)) for name in model_parameters()}
+
+
+def literals(hint: Any) -> list[Any]:  # noqa: ANN401 - a type
+    r"""Returns what a type takes in words: the values of its literals, the names of its types."""
+
+    if typing.get_origin(hint) is typing.Literal:
+        return list(typing.get_args(hint))
+    if typing.get_args(hint):
+        return [name for part in typing.get_args(hint) for name in literals(part)]
+    words = {int: "a whole number", float: "a number", bool: "true, false", str: "a text"}
+    return [words[hint]] if hint in words else []
 
 
 def config_first(words: list[str]) -> list[str]:

@@ -23,6 +23,7 @@ __all__ = [
     "mlp",
 ]
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Literal, get_args
@@ -235,7 +236,7 @@ def valid_stages(size: int, stages: int) -> list[int]:
 
 
 def pairs(sizes: Sequence[int]) -> list[tuple[int, int]]:
-    return list(zip(sizes[:-1], sizes[1:], strict=True))
+    return list(itertools.pairwise(sizes))
 
 
 def mlp(

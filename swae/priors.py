@@ -391,8 +391,8 @@ class Mixture(CubePrior):
             :py:`None`.
 
     Raises:
-        ValueError: If the shapes do not fit, a scale is not positive, or the weights are
-            negative or sum to zero.
+        ValueError: If the shapes do not fit, a number is not finite, a scale is not positive, or
+            the weights are negative or sum to zero.
 
     Example:
         >>> Mixture([[-1.0, 0.0], [1.0, 0.0]], scales=0.1).sample(5).shape
@@ -414,16 +414,22 @@ class Mixture(CubePrior):
             raise ValueError(
                 f"means has to have shape (components, dim), but has {tuple(means.shape)}."
             )
+        if not torch.isfinite(means).all():
+            raise ValueError("means has to be finite, but holds NaN or infinity.")
         super().__init__(means.shape[1], cube_dim=means.shape[1] + 1)
 
         components = means.shape[0]
         scales = torch.as_tensor(scales, dtype=means.dtype)
         weights = torch.ones(components) if weights is None else torch.as_tensor(weights)
-        if scales.ndim > 1 or scales.numel() not in (1, components) or not (scales > 0).all():
-            raise ValueError(f"scales has to be one or {components} numbers > 0, but is {scales}.")
-        if weights.shape != (components,) or (weights < 0).any() or not weights.sum() > 0:
+        fits = scales.ndim <= 1 and scales.numel() in (1, components)
+        if not (fits and (scales > 0).all() and torch.isfinite(scales).all()):
             raise ValueError(
-                f"weights has to be {components} numbers >= 0 with a positive sum, "
+                f"scales has to be one or {components} finite numbers > 0, but is {scales}."
+            )
+        fits = weights.shape == (components,)
+        if not (fits and (weights >= 0).all() and 0 < weights.sum() < math.inf):
+            raise ValueError(
+                f"weights has to be {components} finite numbers >= 0 with a positive sum, "
                 f"but is {weights}."
             )
 
@@ -461,6 +467,7 @@ class Mixture(CubePrior):
 
     def from_cube(self, u: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch d"]:
         ends = self.weights.to(u).cumsum(dim=0)
+        ends = ends / ends[-1]  # rounded below 1, it would let the last component in at weight 0
         c = torch.searchsorted(ends, u[..., 0].contiguous(), right=True)
         c = c.clamp_max(len(ends) - 1)
         return self.means.to(u)[c] + self.scales.to(u)[c, None] * standard_normal(u[..., 1:])
@@ -493,7 +500,9 @@ class FromSamples(Prior):
     def __init__(self, samples: Tensor | np.ndarray | Sequence[Sequence[float]]) -> None:
         samples = torch.as_tensor(samples, dtype=torch.get_default_dtype())
         if samples.ndim != 2 or samples.numel() == 0:
-            raise ValueError(f"samples has to have shape (n, dim), but has {tuple(samples.shape)}.")
+            raise ValueError(
+                f"samples has to have shape (n, dim), but has {tuple(samples.shape)}."
+            )
         if not torch.isfinite(samples).all():
             raise ValueError("samples has to be finite, but holds NaN or infinity.")
         super().__init__(samples.shape[1], cube_dim=None)
@@ -578,9 +587,10 @@ class FromDistribution(Prior):
 
     def contains(self, z: Float[Tensor, "*batch d"]) -> Bool[Tensor, "*batch"] | None:
         try:
-            return self.distribution.support.check(z)
+            support = self.distribution.support
         except NotImplementedError:
             return None
+        return None if support is None else support.check(z)
 
 
 def marginals(distribution: Distribution) -> Distribution | None:

@@ -223,10 +223,11 @@ class SlicedWassersteinLoss(nn.Module):
         )
 
     def follow(self, z: Float[Tensor, "n d"], momentum: float = 0.1) -> None:
-        r"""Moves the running covariance a step towards that of a batch."""
+        r"""Moves the running covariance a step towards that of a batch, if that is finite."""
 
         z = (z - z.mean(dim=0)).to(self.covariance.dtype)
-        self.covariance.lerp_(z.mT @ z / len(z), momentum)
+        moved = self.covariance.lerp(z.mT @ z / len(z), momentum)
+        self.covariance.copy_(torch.where(moved.isfinite().all(), moved, self.covariance))
 
     def extra_repr(self) -> str:
         return (

@@ -56,7 +56,7 @@ class Epoch(NamedTuple):
     r"""What an epoch of training was.
 
     Arguments:
-        index: The number of epochs done, from 1.
+        number: The number of epochs done, from 1.
         step: The number of optimiser steps done.
         seconds: The wall time of its training, without what the caller does between epochs.
         loss: The mean of the total loss.
@@ -64,7 +64,7 @@ class Epoch(NamedTuple):
         learning_rate: The rate of its last step.
     """
 
-    index: int
+    number: int
     step: int
     seconds: float
     loss: float

@@ -134,6 +134,7 @@ def sort_with_mass(x: Tensor, weights: Tensor | None, name: str) -> tuple[Tensor
 
 
 @functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is kept from an evaluation has to serve a training
 def uniform_coupling(n: int, m: int, device: torch.device) -> Coupling:
     r"""Couples n equal masses with m equal masses.
 

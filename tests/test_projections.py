@@ -66,17 +66,15 @@ def test_draws_without_generator_come_from_torch_alone(slices, dim):
     assert (numpy == np.random.get_state()[1]).all()  # noqa: NPY002
 
 
-@ways
+@pytest.mark.parametrize(("slices", "dim"), [way for way in WAYS if way[1] < 16])
 def test_draws_are_made_for_a_device(slices, dim, generator):
     meta = torch.device("meta")
-    if "principal" in (slices, "principal" if dim == 20 else None):
-        pytest.skip("eigenvectors want numbers")
     assert draw(slices, dim, 7, generator, device=meta).device == meta
 
 
 @pytest.mark.parametrize(("way", "dim"), UNBIASED, ids=["iid", "orthogonal", "equispaced"])
 def test_unbiased(way, dim):
-    """The mean of theta theta^T is I / d, and no direction is preferred to its opposite's kin."""
+    """The mean of theta theta^T is I / d."""
     theta = torch.cat([way(dim, 4) for _ in range(2000)], dim=1)
     second = theta @ theta.mT / theta.shape[1]
     torch.testing.assert_close(second, torch.eye(dim) / dim, rtol=0, atol=0.02)

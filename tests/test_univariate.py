@@ -14,7 +14,7 @@ import torch
 from scipy.optimize import linear_sum_assignment, linprog
 from scipy.stats import wasserstein_distance
 
-from swae.univariate import wasserstein_1d
+from swae.univariate import uniform_coupling, wasserstein_1d
 
 SIZES = [(8, 8), (6, 12), (7, 5), (1, 9)]
 WEIGHTED = [(True, False), (False, True), (True, True)]
@@ -35,12 +35,9 @@ def normal(*shape, dtype=torch.float64):
 
 
 def draw(sizes, weighted, batch=(), dtype=torch.float64):
-    """Draws x, y and their weights, a tenth of which is zero."""
+    """Draws x, y and, where wanted, their weights."""
     x, y = (normal(*batch, n, dtype=dtype) for n in sizes)
-    a, b = (
-        torch.rand_like(v) * (torch.rand_like(v) > 0.1) + 1e-3 if w else None
-        for v, w in zip((x, y), weighted, strict=True)
-    )
+    a, b = (torch.rand_like(v) if w else None for v, w in zip((x, y), weighted, strict=True))
     return x, y, a, b
 
 
@@ -199,6 +196,17 @@ def test_no_gradient_reaches_the_weights(weighted):
     given = [w.requires_grad_() for w in (a, b) if w is not None]
     wasserstein_1d(x.requires_grad_(), y, 2, a, b).backward()
     assert all(w.grad is None for w in given)
+
+
+@pytest.mark.parametrize("sizes", SIZES)
+def test_an_evaluation_in_inference_mode_leaves_training_alone(sizes):
+    """Couplings are kept between calls; inference tensors among them would refuse a gradient."""
+    uniform_coupling.cache_clear()
+    x, y, _, _ = draw(sizes, (False, False))
+    with torch.inference_mode():
+        value = wasserstein_1d(x, y)
+    wasserstein_1d(x.requires_grad_(), y).backward()
+    assert wasserstein_1d(x, y) == value
 
 
 @pytest.mark.parametrize("p", [1, 1.5, 2, 2.5, 3])
