@@ -109,7 +109,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "quasi": True,
         "stratified": False,
         "optimizer": "adam",
-        "learning_rate": 3e-3,
+        "learning_rate": 2e-3,
         "schedule": "one-cycle",
         "max_epochs": None,
         "batch_size": None,
@@ -398,7 +398,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
                     "without the samples that you hold back."
                 )
             own = isinstance(X, DataLoader)
-            batch_size = None if own else self._setting("batch_size") or 250
+            batch_size = None if own else self._setting("batch_size") or 125
             drop_last = False if own else self._setting("drop_last")
             return (
                 LoaderBatches(X, batch_size, seed=self.random_state, drop_last=drop_last),
@@ -433,7 +433,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         settings |= {name: self._setting(name) for name in PRESETS["best"]}
         n = train.n if isinstance(train, Batches) else len(train)
         if settings["batch_size"] is None:
-            settings["batch_size"] = min(250, max(50, n // 16))
+            settings["batch_size"] = min(125, max(50, n // 16))
         if settings["max_epochs"] is None:
             steps = -(-n // settings["batch_size"])
             settings["max_epochs"] = max(20, -(-STEPS // steps))

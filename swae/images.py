@@ -9,14 +9,14 @@ photographs lying on their side, files made to exhaust the memory. The contract:
   called `x.png` is a JPEG.
 * Every image becomes 8 bits deep, gray or RGB:
 
-  | what                                  | becomes                                                |
-  |---------------------------------------|--------------------------------------------------------|
-  | 1 bit, 8-bit gray                     | gray                                                   |
-  | 16-bit gray                           | gray, :math:`v \mapsto \mathrm{round}(v / 257)`        |
-  | CMYK, YCbCr, palette                  | RGB                                                    |
-  | an alpha channel, a transparent color | composited on white                                    |
-  | several frames                        | the first one                                          |
-  | an EXIF orientation                   | upright                                                |
+  | what                                  | becomes                                               |
+  |---------------------------------------|-------------------------------------------------------|
+  | 1 bit, 8-bit gray                     | gray                                                  |
+  | 16-bit gray                           | gray, :math:`v \mapsto \mathrm{round}(v / 257)`       |
+  | CMYK, YCbCr, palette                  | RGB                                                   |
+  | an alpha channel, a transparent color | composited on white                                   |
+  | several frames                        | the first one                                         |
+  | an EXIF orientation                   | upright                                               |
 
   The folder is gray, :math:`c = 1`, if all its images are, otherwise RGB, :math:`c = 3`.
 * A file that cannot be read is skipped and reported with its reason. More than one in a hundred

@@ -147,7 +147,8 @@ def convolutional(
         The encoder and the decoder.
 
     Raises:
-        ValueError: If the shape is no image's, or is too small for the stages.
+        ValueError: If the shape is no image's or is too small for the stages, or a number of
+            channels is less than 1.
 
     References:
         | Sliced-Wasserstein Autoencoder (Kolouri et al., 2018), appendix
@@ -164,6 +165,8 @@ def convolutional(
     c, h, w = shape
     if channels is None:
         channels = [min(16 * 2**i, 256) for i in range(math.ceil(math.log2(min(h, w) / 4)) or 1)]
+    if len(channels) == 0 or min(channels) < 1:
+        raise ValueError(f"channels has to hold at least one size >= 1, but is {channels!r}.")
     base = (ceil_shift(h, len(channels)), ceil_shift(w, len(channels)))
     if min(base) < 2:
         raise ValueError(
@@ -249,23 +252,30 @@ def mlp(
     Arguments:
         shape: The shape of one sample; it is flattened.
         latent_dim: The dimension :math:`d` of the codes.
-        hidden: The widths of the encoder's hidden layers; the decoder's are reversed.
+        hidden: The widths of the encoder's hidden layers; the decoder's are reversed. Without
+            any, both are linear.
 
     Returns:
         The encoder and the decoder.
+
+    Raises:
+        ValueError: If a width is less than 1.
     """
 
+    if any(width < 1 for width in hidden):
+        raise ValueError(f"hidden has to hold sizes >= 1, but is {hidden!r}.")
+
     features = math.prod(shape)
-    sizes = [features, *hidden]
+    inward, outward = [features, *hidden], [latent_dim, *reversed(hidden)]
 
     encoder = nn.Sequential(
         nn.Flatten(),
-        *(layer for i, o in pairs(sizes) for layer in dense(i, o)),
-        Float32Linear(sizes[-1], latent_dim),
+        *(layer for i, o in pairs(inward) for layer in dense(i, o)),
+        Float32Linear(inward[-1], latent_dim),
     )
     decoder = nn.Sequential(
-        *(layer for i, o in pairs([latent_dim, *reversed(hidden)]) for layer in dense(i, o)),
-        nn.Linear(sizes[1], features),
+        *(layer for i, o in pairs(outward) for layer in dense(i, o)),
+        nn.Linear(outward[-1], features),
         nn.Unflatten(1, tuple(shape)),
     )
 

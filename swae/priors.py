@@ -38,7 +38,6 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Sequence
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -53,6 +52,9 @@ r"""The t for which :math:`\|z\| > \sqrt{d} + t` has a probability below 1/1000,
 
 By the concentration of Lipschitz functions, :math:`P \leq \exp(-t^2 / 2)`.
 """
+
+SHELL = 0.05
+r"""The half width, in radii, of the shell that counts as a sphere, which no code hits itself."""
 
 
 class Prior(nn.Module, abc.ABC):
@@ -264,7 +266,7 @@ class Ring(CubePrior):
     ) -> Float[Tensor, "n k"]:
         u = super().uniforms(n, generator, quasi, device, dtype)
         if self.stratified and not quasi:
-            u[:, 0] = torch.arange(n, device=u.device) / n
+            u[:, 0] = torch.arange(n, device=u.device, dtype=u.dtype) / n
         return u
 
     def from_cube(self, u: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch d"]:
@@ -272,7 +274,8 @@ class Ring(CubePrior):
         return polar(radius, u[..., 0]) + self.sigma * standard_normal(u[..., 1:])
 
     def contains(self, z: Float[Tensor, "*batch d"]) -> Bool[Tensor, "*batch"]:
-        return (z.norm(dim=-1) - self.radius).abs() <= (math.sqrt(2) + TAIL) * self.sigma
+        width = max((math.sqrt(2) + TAIL) * self.sigma, SHELL * self.radius)
+        return (z.norm(dim=-1) - self.radius).abs() <= width
 
     def extra_repr(self) -> str:
         return f"radius={self.radius}, sigma={self.sigma}, stratified={self.stratified}"
@@ -329,8 +332,6 @@ class Sphere(CubePrior):
         True
     """
 
-    tolerance: ClassVar[float] = 0.05
-
     def __init__(self, dim: int) -> None:
         super().__init__(dim, cube_dim=1 if dim == 2 else dim)
 
@@ -341,8 +342,7 @@ class Sphere(CubePrior):
         return on_sphere(u, self.dim)
 
     def contains(self, z: Float[Tensor, "*batch d"]) -> Bool[Tensor, "*batch"]:
-        # The sphere itself holds no code of a network: a shell of 5 % around it counts.
-        return (z.norm(dim=-1) - 1).abs() <= self.tolerance
+        return (z.norm(dim=-1) - 1).abs() <= SHELL
 
 
 class Ball(CubePrior):

@@ -24,7 +24,7 @@ from torch.utils.checkpoint import checkpoint
 
 from .priors import Prior
 from .projections import Slices, draw, resolve
-from .univariate import Cost, at_least_single, cost_function, wasserstein_1d
+from .univariate import Cost, at_least_single, check_dtypes, cost_function, wasserstein_1d
 
 CHUNK = 2**25
 r"""The most projected values (samples times directions) that are held at once."""
@@ -77,6 +77,7 @@ def sliced_wasserstein(
     # Autocast would project in bfloat16, whose three digits are less than the distance needs.
     with torch.autocast(x.device.type, enabled=False):
         x, y = at_least_single(x), at_least_single(y)
+        check_dtypes(x, y)
         directions = projections.to(x.dtype).mT
 
         # W_p of a slice, a mean over samples; the slices are rows, for sorts along memory.
@@ -93,8 +94,11 @@ def sliced_wasserstein(
 
 def check_shapes(x: Tensor, y: Tensor, projections: Tensor) -> None:
     for name, value, wanted in (("x", x, "(n, d)"), ("y", y, "(m, d)")):
-        if value.ndim != 2:
-            raise ValueError(f"{name} has to have shape {wanted}, but has {tuple(value.shape)}.")
+        if value.ndim != 2 or len(value) == 0:
+            raise ValueError(
+                f"{name} has to have shape {wanted} and hold at least one sample, "
+                f"but has shape {tuple(value.shape)}."
+            )
     if projections.ndim != 2 or projections.shape[1] == 0:
         raise ValueError(
             "projections has to have shape (d, k), its columns being directions, "

@@ -152,7 +152,9 @@ def train_epochs(
             labels = None if labels is None else labels.to(fabric.device, non_blocking=True)
             generator = stream(seed, "penalty", step)
 
-            loss: Loss = runner.loss(x, labels, generator=generator)
+            # On one device Fabric hands a marked method through without its precision.
+            with fabric.autocast():
+                loss: Loss = runner.loss(x, labels, generator=generator)
             where = f"step {step} (epoch {index + 1}, batch {i + 1} of {len(batches)})"
             check_loss(loss, where)
             stepper.zero_grad()

@@ -197,6 +197,11 @@ def check_samples(x: Tensor, y: Tensor) -> None:
                 f"{name} has to hold at least one sample along its last dimension, "
                 f"but has shape {tuple(sample.shape)}."
             )
+    check_dtypes(x, y)
+
+
+def check_dtypes(x: Tensor, y: Tensor) -> None:
+    for name, sample in (("x", x), ("y", y)):
         if not sample.is_floating_point():
             raise ValueError(f"{name} has to be floating-point, but is {sample.dtype}.")
     if x.dtype != y.dtype:

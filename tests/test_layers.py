@@ -13,7 +13,7 @@ LAYERS = (
     "sliced priors penalties networks",
     "autoencoder",
     "images sources data training metrics checkpoint",
-    "estimator plotting paper progress cli explorer run",
+    "estimator montage canvas plotting paper progress run flags commands cli explorer",
 )
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names.split()}
 

@@ -1,0 +1,296 @@
+"""The sliced distance, held against POT and exact transport, and the penalty made of it.
+
+The predecessors' mistakes have their tests: a penalty that is summed over slices or samples, the
+same slices at every call, slices from a source that nobody seeded.
+"""
+
+import math
+from functools import partial
+
+import ot
+import pytest
+import torch
+from scipy.optimize import linear_sum_assignment
+
+import swae.sliced
+from swae import Ball, Normal, SlicedWassersteinLoss, Uniform, sliced_wasserstein
+from swae.projections import iid, orthogonal
+
+SIZES = [(8, 8), (6, 12), (7, 5)]
+EXPONENTS = [1, 1.5, 2, 3]
+WEIGHTED = [(False, False), (True, False), (True, True)]
+
+sizes = pytest.mark.parametrize(("n", "m"), SIZES)
+exponents = pytest.mark.parametrize("p", EXPONENTS)
+weights = pytest.mark.parametrize("weighted", WEIGHTED)
+
+
+def draw(n, m, d=3, k=5, dtype=torch.float64):
+    """Draws x, y and directions."""
+    x, y = torch.randn(n, d, dtype=dtype), torch.randn(m, d, dtype=dtype)
+    return x, y, iid(d, k, dtype=dtype)
+
+
+def masses(x, y, weighted):
+    """Draws weights that sum to 1, where wanted."""
+    drawn = (
+        torch.rand_like(v[:, 0]) if w else None for v, w in zip((x, y), weighted, strict=True)
+    )
+    return [w if w is None else w / w.sum() for w in drawn]
+
+
+# ----- the distance
+
+
+@sizes
+@exponents
+@weights
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_agrees_with_pot(n, m, p, weighted, dtype):
+    x, y, theta = draw(n, m, dtype=dtype)
+    a, b = masses(x, y, weighted)
+    wanted = ot.sliced.sliced_wasserstein_distance(x, y, a, b, projections=theta, p=p) ** p
+    torch.testing.assert_close(sliced_wasserstein(x, y, theta, p, a, b), wanted, rtol=1e-5, atol=0)
+
+
+@sizes
+@exponents
+@weights
+def test_gradients_are_exact(n, m, p, weighted):
+    inputs = [v.requires_grad_() for v in draw(n, m)]
+    a, b = masses(*inputs[:2], weighted)
+    distance = partial(sliced_wasserstein, p=p, x_weights=a, y_weights=b)
+    assert torch.autograd.gradcheck(distance, inputs, fast_mode=True)
+
+
+@sizes
+def test_functional_gradients_are_the_same(n, m):
+    x, y, theta = draw(n, m)
+    functional = torch.func.grad(sliced_wasserstein)(x, y, theta)
+    sliced_wasserstein(x.requires_grad_(), y, theta).backward()
+    torch.testing.assert_close(functional, x.grad)
+
+
+@sizes
+@exponents
+def test_symmetric_homogeneous_and_order_of_no_account(n, m, p):
+    x, y, theta = draw(n, m)
+    x.requires_grad_()
+    value = sliced_wasserstein(x, y, theta, p)
+    others = [
+        sliced_wasserstein(y, x, theta, p),
+        sliced_wasserstein(x, y, -theta.flip(1), p),
+        sliced_wasserstein(x.flip(0), y[torch.randperm(m)], theta, p),
+        sliced_wasserstein(3 * x, 3 * y, theta, p) / 3**p,
+    ]
+    (gradient,) = torch.autograd.grad(value, x, retain_graph=True)
+    for other in others:
+        torch.testing.assert_close(other, value)
+        torch.testing.assert_close(torch.autograd.grad(other, x)[0], gradient)
+
+
+@pytest.mark.parametrize("d", [1, 2, 10])
+def test_never_above_the_wasserstein_distance(d):
+    x, y, theta = draw(20, 20, d, k=200)
+    costs = torch.cdist(x, y).square()
+    exact = costs[linear_sum_assignment(costs)].mean()
+    ratio = sliced_wasserstein(x, y, theta) / exact
+    assert 0 < ratio <= 1 + 1e-9
+    if d == 1:
+        torch.testing.assert_close(ratio, torch.ones_like(ratio))
+
+
+@pytest.mark.parametrize("d", [2, 5, 40])
+def test_translation(d):
+    """Over all directions the mean of (theta . t)^2 is |t|^2 / d, here over whole bases."""
+    x, shift = torch.randn(9, d, dtype=torch.float64), torch.randn(d, dtype=torch.float64)
+    theta = orthogonal(d, 3 * d, dtype=torch.float64)
+    torch.testing.assert_close(sliced_wasserstein(x, x + shift, theta), shift.square().sum() / d)
+
+
+@weights
+@pytest.mark.parametrize("chunk", [1, 40, 64])
+def test_chunks_change_nothing(monkeypatch, weighted, chunk):
+    inputs = [v.requires_grad_() for v in draw(7, 5, k=11)]
+    a, b = masses(*inputs[:2], weighted)
+    results = []
+    for size in (swae.sliced.CHUNK, chunk):
+        monkeypatch.setattr(swae.sliced, "CHUNK", size)
+        value = sliced_wasserstein(*inputs, 1.5, a, b)
+        results.append((value, *torch.autograd.grad(value, inputs)))
+    torch.testing.assert_close(*results)
+
+
+def test_autocast_lowers_no_precision():
+    x, y, theta = draw(50, 50, dtype=torch.float32)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = sliced_wasserstein(x, y, theta)
+    assert result.dtype == torch.float32
+    assert result == sliced_wasserstein(x, y, theta)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32(dtype):
+    x, y, theta = (v.to(dtype) for v in draw(50, 50))
+    result = sliced_wasserstein(x.requires_grad_(), y, theta)
+    result.backward()
+    assert result.dtype == torch.float32
+    assert result == sliced_wasserstein(x.float(), y.float(), theta.float())
+    assert x.grad.dtype == dtype
+
+
+# ----- the penalty
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+@pytest.mark.parametrize("settings", [{}, {"slices": "iid", "quasi": False}])
+def test_one_meaning_at_every_number_of_slices_and_batch_size(p, settings):
+    """Predecessors summed over slices, or divided by N (N - 1)."""
+
+    def value(n, n_projections, draws):
+        penalty = SlicedWassersteinLoss(Uniform(3), n_projections, p, **settings)
+        return sum(penalty(Uniform(3).sample(n) / 2).item() for _ in range(draws)) / draws
+
+    wanted = value(n=1000, n_projections=50, draws=10)
+    assert value(n=1000, n_projections=5, draws=20) == pytest.approx(wanted, rel=0.1)
+    assert value(n=100, n_projections=50, draws=50) == pytest.approx(wanted, rel=0.2)
+
+
+def test_the_bias_of_two_samples_falls_with_the_batch():
+    penalty = SlicedWassersteinLoss(Uniform(2), slices="iid", quasi=False)
+    draws = range(100)
+    small, large = (sum(penalty(Uniform(2).sample(n)) for _ in draws) for n in (30, 300))
+    assert small / large == pytest.approx(10, rel=0.25)
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"slices": "iid"}, {"quasi": False}, {"oversampling": 3}]
+)
+@pytest.mark.parametrize("dim", [1, 2, 5, 16])
+def test_draws_are_fresh_and_repeat_by_the_generator(dim, settings):
+    penalty, z = SlicedWassersteinLoss(Normal(dim), 7, **settings).eval(), torch.randn(9, dim)
+
+    def value(seed=None):
+        return penalty(z, None if seed is None else torch.Generator().manual_seed(seed)).item()
+
+    assert value(1) == value(1) != value(2)
+    assert value() != value()
+    torch.manual_seed(3)
+    first = value()
+    torch.manual_seed(3)
+    assert value() == first
+
+
+def test_oversampling_matches_with_means_of_quantiles():
+    z, seed = torch.randn(40, 5), torch.Generator()
+    penalty = SlicedWassersteinLoss(Normal(5), oversampling=8)
+    value = penalty(z, seed.manual_seed(1))
+
+    theta = penalty.directions(z, seed.manual_seed(1))
+    samples = penalty.prior.sample(8 * 40, seed, quasi=True)
+    quantiles = (samples @ theta).sort(dim=0).values.reshape(40, 8, -1)
+    within = quantiles.var(dim=1, correction=0).mean()
+    to_means = ((z @ theta).sort(dim=0).values - quantiles.mean(dim=1)).square().mean()
+    torch.testing.assert_close(value, to_means + within)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_draws_follow_the_codes_dtype(dtype):
+    value = SlicedWassersteinLoss(Ball(16))(torch.rand(5, 16, dtype=dtype))
+    assert value.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert value.shape == ()
+
+
+@pytest.mark.parametrize(("dim", "keys"), [(1, []), (2, []), (15, []), (16, ["covariance"])])
+def test_state(dim, keys):
+    assert list(SlicedWassersteinLoss(Uniform(dim)).state_dict()) == keys
+
+
+def test_the_covariance_follows_in_training_alone():
+    penalty, z = SlicedWassersteinLoss(Uniform(16)), 3 * torch.randn(500, 16)
+    for _ in range(100):
+        penalty(z)
+    followed = penalty.covariance.clone()
+    torch.testing.assert_close(followed, z.mT.cov(correction=0), rtol=1e-3, atol=1e-3)
+
+    penalty.eval()(torch.rand(500, 16))
+    assert torch.equal(penalty.covariance, followed)
+
+    other = SlicedWassersteinLoss(Uniform(16)).eval()
+    other.load_state_dict(penalty.state_dict())
+    values = [p(z, torch.Generator().manual_seed(0)) for p in (penalty, other)]
+    assert values[0] == values[1]
+
+
+def test_codes_that_are_not_finite_are_told_and_not_remembered():
+    penalty, z = SlicedWassersteinLoss(Uniform(16)), torch.rand(5, 16)
+    for bad in (math.nan, math.inf):
+        z[0, 0] = bad
+        assert not penalty(z).isfinite()
+    assert penalty.covariance.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("dim", "n_projections", "draws", "factor"),
+    [(2, 50, 100, 20), (8, 64, 30, 2), (128, 512, 12, 2)],
+)
+def test_the_gradient_has_little_noise(dim, n_projections, draws, factor):
+    """Quasi-random samples and slices that keep apart, against independent ones."""
+    z = Uniform(dim).sample(500).requires_grad_()
+    noise = []
+    for settings in ({}, {"slices": "iid", "quasi": False}):
+        penalty = SlicedWassersteinLoss(Uniform(dim), n_projections, **settings).eval()
+        gradients = [torch.autograd.grad(penalty(z), z)[0] for _ in range(draws)]
+        noise.append(torch.stack(gradients).var(dim=0).sum())
+    assert noise[1] > factor * noise[0]
+
+
+# ----- errors
+
+X, THETA = torch.rand(4, 2), torch.eye(2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((X[0], X, THETA), r"x has to have shape \(n, d\) .* but has shape \(2,\)"),
+        ((X, X[0], THETA), r"y has to have shape \(m, d\) .* but has shape \(2,\)"),
+        ((X, X, THETA[0]), r"projections has to have shape \(d, k\).* but has \(2,\)"),
+        ((X, X, THETA[:, :0]), r"projections has to have shape \(d, k\).* but has \(2, 0\)"),
+        ((X, X, torch.eye(3)), r"share the dimension d, .* \(4, 2\), \(4, 2\) and \(3, 3\)"),
+        ((X, X[:0], THETA), r"y has to .* hold at least one sample, but has shape \(0, 2\)"),
+        ((X, X, THETA, 0.5), "p has to be a finite number >= 1"),
+        ((X, X, THETA, 2, X[:2, 0]), "x_weights has to hold a weight for each of the 4 samples"),
+        ((X, X, THETA, 2, None, -X[:, 0]), "y_weights has to be finite and >= 0"),
+        ((X.long(), X, THETA), "x has to be floating-point, but is torch.int64"),
+        ((X, X.double(), THETA), "x and y have to share a dtype"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_errors_are_sentences(arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        sliced_wasserstein(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "sentence"),
+    [
+        ({"prior": "uniform"}, TypeError, "prior has to be a Prior, but is a str"),
+        ({"n_projections": 0}, ValueError, "n_projections has to be a whole number >= 1"),
+        ({"oversampling": 1.5}, ValueError, "oversampling has to be a whole number >= 1"),
+        ({"p": 0.5}, ValueError, "p has to be a finite number >= 1"),
+        ({"slices": "random"}, ValueError, "slices has to be one of .* but is 'random'"),
+        ({"prior": Uniform(3), "slices": "equispaced"}, ValueError, "exist for d = 2 alone"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_settings_that_can_not_work(settings, error, sentence):
+    with pytest.raises(error, match=sentence):
+        SlicedWassersteinLoss(**{"prior": Uniform(2)} | settings)
+
+
+@pytest.mark.parametrize("shape", [(4,), (4, 3), (0, 2), (4, 2, 1)])
+@pytest.mark.usefixtures("unchecked")
+def test_codes_of_another_shape(shape):
+    with pytest.raises(ValueError, match=r"z has to have shape \(n, 2\) for this prior"):
+        SlicedWassersteinLoss(Uniform(2))(torch.rand(shape))
