@@ -124,23 +124,26 @@ def read_folder(folder: Path) -> dict[str, bytes]:
         CorruptError: If the manifest or a file is missing, or a sum is another.
     """
 
-    try:
-        sums = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError) as error:
-        raise CorruptError(f"{folder / MANIFEST} is missing or unreadable: {error}.") from error
+    sums = from_json(read_file(folder / MANIFEST), folder / MANIFEST)
     if not isinstance(sums, dict) or not all(map(is_plain_name, sums)):
         raise CorruptError(f"{folder / MANIFEST} does not name files of its own folder.")
 
     files = {}
     for name, expected in sums.items():
-        try:
-            files[name] = (folder / name).read_bytes()
-        except OSError as error:
-            raise CorruptError(f"{folder / name} is missing or unreadable: {error}.") from error
+        files[name] = read_file(folder / name)
         if hashlib.sha256(files[name]).hexdigest() != expected:
             raise CorruptError(f"{folder / name} is not what was written: its sha256 differs.")
 
     return files
+
+
+def read_file(path: Path) -> bytes:
+    try:
+        if not path.is_file():  # nor would a pipe ever end
+            raise FileNotFoundError("there is no such file")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # a name may hold a zero, which is a ValueError
+        raise CorruptError(f"{path} is missing or unreadable: {error}.") from error
 
 
 def is_plain_name(name: str) -> bool:
@@ -151,6 +154,13 @@ def is_plain_name(name: str) -> bool:
 
 def to_json(value: object) -> bytes:
     return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
+
+
+def from_json(content: bytes, path: Path) -> Any:  # noqa: ANN401 - whatever it holds
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise CorruptError(f"{path} is no JSON: {error}.") from error
 
 
 def to_safetensors(tensors: Mapping[str, Tensor]) -> bytes:
@@ -209,8 +219,11 @@ def save_checkpoint(
             "info.json": to_json({"epoch": epoch, **(info or {})}),
         },
     )
-    for old in checkpoints(folder)[:-KEPT]:
-        shutil.rmtree(old)
+    # What lies above this one was passed over, and would take its place.
+    kept = [path for path in checkpoints(folder) if number(path) <= epoch][-KEPT:]
+    for path in checkpoints(folder):
+        if path not in kept:
+            shutil.rmtree(path)
 
     return target
 
@@ -218,7 +231,11 @@ def save_checkpoint(
 def checkpoints(folder: Path) -> list[Path]:
     r"""Returns the checkpoints' folders, the oldest first."""
 
-    return sorted(folder.glob("epoch-*"), key=lambda path: int(path.name.removeprefix("epoch-")))
+    return sorted((p for p in folder.glob("epoch-*") if p.name[6:].isdecimal()), key=number)
+
+
+def number(path: Path) -> int:
+    return int(path.name.removeprefix("epoch-"))
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
@@ -246,9 +263,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
             from_safetensors(files[f"{name}.safetensors"], path / f"{name}.safetensors")
             for name in ("model", "optimizer", "extra")
         )
-        info = json.loads(files["info.json"])
+        info = dict(from_json(files["info.json"], path / "info.json"))
         return Checkpoint(info.pop("epoch"), model, optimizer, extra, info)
-    except (KeyError, ValueError) as error:
+    except (KeyError, TypeError) as error:
         raise CorruptError(f"{path} lacks {error}.") from error
 
 

@@ -119,7 +119,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 r"""What :py:`None` stands for. Where it still is :py:`None`, it follows from the data's size."""
 
-STEPS = 4000
+STEPS = 3000
 r"""The steps that ``best`` takes at least, so that small data is seen often enough."""
 
 GROWTH_FROM = 11

@@ -85,10 +85,16 @@ WORDS = {
     "l1": "mean absolute error",
     "mae": "mean absolute error",
     "mse": "mean squared error",
-    "sw2": "sliced Wasserstein, squared",
-    "lr": "learning rate",
+    "psnr": "signal-to-noise ratio (dB)",
+    "sw2": "SW2 along random directions",
+    "sw2_axes": "SW2 along the axes",
+    "sw2_principal": "SW2 along principal directions",
+    "outside": "share of codes outside the prior",
+    "reg_weight": "weight of the penalty",
 }
-NOT_A_CURVE = {"epoch", "step", "seconds"}
+NOT_A_CURVE = {"epoch", "step", "seconds", "val_n", "val_sw2_ratio"}
+SETTINGS = {"reg_weight", "learning_rate"}
+r"""What is drawn only where it changes."""
 
 
 def triptych(
@@ -410,7 +416,11 @@ def curves(epochs: Sequence[Mapping[str, object]]) -> Figure:
 
     keys = list(dict.fromkeys(key for row in epochs for key in row))
     series = {key: column(epochs, key) for key in keys if key not in NOT_A_CURVE}
-    series = {key: values for key, values in series.items() if np.isfinite(values).any()}
+    series = {
+        key: values
+        for key, values in series.items()
+        if np.isfinite(values).any() and not (key in SETTINGS and len(set(values)) == 1)
+    }
     quantities = list(
         dict.fromkeys(key.removeprefix("val_") for key in series if not key.endswith("_null"))
     )

@@ -239,8 +239,8 @@ class Ring(CubePrior):
     Arguments:
         radius: The radius :math:`r`.
         sigma: The deviation :math:`\sigma` of the noise.
-        stratified: Whether the angles of a draw are evenly spaced, as in the authors' code,
-            instead of independent.
+        stratified: Whether the angles of an independent draw are evenly spaced, as in the
+            authors' code. A quasi-random draw spreads them by itself.
 
     Example:
         >>> Ring(sigma=0.0).sample(5).norm(dim=-1).allclose(torch.ones(5))
@@ -695,7 +695,10 @@ def prior_from_name(spec: str, dim: int, *, stratified: bool = False) -> Prior:
         raise ValueError(unknown("prior", name, list(NAMED)))
 
     known = inspect.signature(NAMED[name]).parameters
-    numbers = dict(parse_number(part, name, list(known)) for part in rest.split(",") if part)
+    parsed = [parse_number(part, name, list(known)) for part in rest.split(",") if part]
+    numbers = dict(parsed)
+    if len(numbers) < len(parsed):
+        raise ValueError(f"The prior {spec!r} gives a number twice.")
     given = {"dim": dim, "stratified": stratified}
     settings = {key: value for key, value in given.items() if key in known} | numbers
 

@@ -25,7 +25,7 @@ __all__ = [
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, get_args
 
@@ -49,7 +49,7 @@ r"""The names of the learning rate's courses."""
 
 
 class DivergedError(ArithmeticError):
-    r"""A loss or a gradient that is not finite."""
+    r"""A loss, a gradient or weights that are not finite."""
 
 
 class Epoch(NamedTuple):
@@ -115,7 +115,8 @@ def train_epochs(
         it is set anew at the start of each.
 
     Raises:
-        DivergedError: If a loss or a gradient is not finite. The step is not taken.
+        DivergedError: If a loss or a gradient is not finite, and then the step is not taken; or
+            if the weights are not at the end of an epoch.
 
     Example:
         >>> from swae import Autoencoder, SlicedWassersteinLoss, Uniform
@@ -170,6 +171,7 @@ def train_epochs(
                 parts = {name: float(value.detach()) for name, value in loss.parts.items()}
                 progress(step, len(x), parts)
 
+        check_weights(model, step)
         means = {name: float(value) / count for name, value in sums.items()}
         rate = optimizer.param_groups[0]["lr"]
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
@@ -270,7 +272,9 @@ def fabric_for(device: str = "auto", precision: Precision = "auto") -> Fabric:
     """
 
     if precision not in get_args(Precision):
-        raise ValueError(f"precision has to be one of {get_args(Precision)}, but is {precision}.")
+        raise ValueError(
+            f"precision has to be one of {get_args(Precision)}, but is {precision!r}."
+        )
     device = device_for(device)
     if precision == "auto":
         precision = "bf16" if has_bfloat16(device) else "32"
@@ -319,7 +323,7 @@ def check_loss(loss: Loss, where: str) -> None:
         return
     bad = [name for name, value in loss.weighted.items() if not torch.isfinite(value)]
     raise DivergedError(
-        f"The loss is {float(loss.total)} at {where}, by its term {' and '.join(bad) or 'total'}; "
+        f"The loss is {float(loss.total.detach())} at {where}, by its term {' and '.join(bad) or 'total'}; "
         "a lower learning_rate may help."
     )
 
@@ -330,16 +334,32 @@ def check_gradient(model: nn.Module, loss: Loss, where: str, fabric: Fabric) -> 
     precision = fabric.strategy.precision
     if isinstance(precision, MixedPrecision) and precision.scaler is not None:
         return
-    grads = [p.grad for p in model.parameters() if p.grad is not None]
-    if torch.isfinite(torch.nn.utils.get_total_norm(grads)):
+    grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    bad = not_finite(grads)
+    if bad is None:
         return
-    bad = next(
-        name
-        for name, p in model.named_parameters()
-        if p.grad is not None and not torch.isfinite(p.grad).all()
-    )
     raise DivergedError(
         f"The gradient is not finite at {where}, in {bad}, although the loss's terms are "
         f"{ {name: float(value.detach()) for name, value in loss.weighted.items()} }; "
         "a lower learning_rate may help."
     )
+
+
+def check_weights(model: nn.Module, step: int) -> None:
+    r"""Refuses weights that are not finite, before anyone can store them."""
+
+    bad = not_finite(dict(model.named_parameters()))
+    if bad is not None:
+        raise DivergedError(
+            f"The weights are not finite after step {step}, in {bad}; "
+            "a lower learning_rate may help."
+        )
+
+
+def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    r"""Returns the name of the first tensor that holds NaN or infinity."""
+
+    # One number tells nearly always; the norm of large finite numbers may overflow, too.
+    if torch.isfinite(torch.nn.utils.get_total_norm([t.detach() for t in tensors.values()])):
+        return None
+    return next((name for name, t in tensors.items() if not torch.isfinite(t).all()), None)

@@ -260,7 +260,7 @@ def titles(figure):
 def test_train_and_held_out_share_a_panel():
     rows = [{**ROW, "epoch": i, "bce": 1 / i} for i in range(1, 30)]
     figure = curves(rows)
-    assert titles(figure) == ["loss", "cross-entropy", "penalty", "sliced Wasserstein, squared"]
+    assert titles(figure) == ["loss", "cross-entropy", "penalty", "SW2 along random directions"]
     assert [line.get_color() for line in figure.axes[1].lines] == [BLUE, ORANGE]
     np.testing.assert_allclose(figure.axes[1].lines[0].get_ydata(), [1 / i for i in range(1, 30)])
     assert all(tick == int(tick) for ax in figure.axes for tick in ax.get_xticks())
