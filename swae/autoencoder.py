@@ -13,6 +13,7 @@ with codes; :class:`swae.sliced.SlicedWassersteinLoss` is the paper's.
 __all__ = ["Autoencoder", "Loss", "Output", "Reconstruction"]
 
 from collections.abc import Callable
+from numbers import Real
 from typing import Literal, NamedTuple, cast, get_args
 
 import torch
@@ -263,6 +264,10 @@ class Autoencoder(nn.Module):
         )
 
 
+SHAPING = (nn.Flatten, nn.Unflatten, nn.Identity)
+r"""Layers that leave values as they are; the one before them decides."""
+
+
 def check_settings(
     reconstruction: Reconstruction | Callable[[Tensor, Tensor], Tensor],
     output: Output,
@@ -280,12 +285,16 @@ def check_settings(
             f"reconstruction={reconstruction!r} is a cross-entropy, which wants "
             "output='sigmoid'; reconstruction='mse' goes with a linear output."
         )
-    if not 0 <= reg_weight < float("inf"):
+    if not isinstance(reg_weight, Real) or not 0 <= reg_weight < float("inf"):
         raise ValueError(f"reg_weight has to be a finite number >= 0, but is {reg_weight!r}.")
 
 
 def check_ends_in_logits(decoder: nn.Module, output: Output) -> None:
-    leaves = [module for module in decoder.modules() if not list(module.children())]
+    leaves = [
+        module
+        for module in decoder.modules()
+        if not list(module.children()) and not isinstance(module, SHAPING)
+    ]
     if output == "sigmoid" and leaves and isinstance(leaves[-1], nn.Sigmoid | nn.Tanh):
         raise ValueError(
             f"The decoder ends in its own {type(leaves[-1]).__name__}, and output='sigmoid' would "

@@ -105,6 +105,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     """
 
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)  # from here on the folder is unfinished
     for name, content in files.items():
         write_file(folder / name, content)
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}

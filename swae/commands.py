@@ -5,10 +5,12 @@ __all__ = ["decode", "encode", "evaluate", "fit", "info", "reconstruct", "sample
 import io
 import json
 import logging
+import os
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +27,7 @@ from .metrics import Evaluation
 from .progress import Reporter
 from .run import Run, RunError, model_folder
 from .seeding import stream
-from .sources import load, reading
+from .sources import SOURCES, load, reading
 from .training import Epoch
 
 logger = logging.getLogger("swae")
@@ -79,18 +81,20 @@ def fit(words: list[str]) -> int:
     model.check()
     with run.claimed(overwrite=args.overwrite, resume=args.resume):
         train = load_split(args, "train", model.random_state)
-        run.reject(train.rejected)
-        finished = fit_in(run, model, train, args)
-        if finished:
-            draw_figures(run, model, train)
-    say_what_is_there(run, finished)
+        fit_in(run, model, train, args)
+        draw_figures(run, model, train)
+    say_what_is_there(run)
     return 0
 
 
-def fit_in(run: Run, model: SWAE, train: Samples, args: Any) -> bool:  # noqa: ANN401
-    r"""Trains, records each epoch and tells whether the last one was reached."""
+def fit_in(run: Run, model: SWAE, train: Samples, args: Any) -> None:  # noqa: ANN401
+    r"""Trains up to the last epoch asked for, and stores the model."""
 
-    asked = {"data": args.data, "data_dir": args.data_dir, "image_size": args.image_size}
+    asked = {
+        "data": absolute(args.data) if args.data not in SOURCES else args.data,
+        "data_dir": absolute(args.data_dir or os.environ.get("SWAE_DATA")),
+        "image_size": args.image_size,
+    }
     settings = asked | as_flags(model.resolve(train))
     checkpoint = run.resume_point(settings) if args.resume else None
     if args.resume and checkpoint is None:
@@ -98,19 +102,42 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any) -> bool:  # noqa: A
     done = 0 if checkpoint is None else checkpoint.epoch
     epochs = settings["max_epochs"]
     last = min(epochs, args.stop_after or epochs)
-    if done >= last:
+    if last <= done < epochs:
         raise RunError(f"The run in {run.path} has {done} of {epochs} epochs: nothing to do.")
-    run.write_config(settings)
 
-    report = Reporter()
-    training = model.fit_epochs(train, checkpoint=checkpoint, progress=report)
-    held, judged = held_out(model, args)
-    report.start(
-        f"{len(train):,} samples of shape {'x'.join(map(str, train.shape))}; "
-        f"judged on {len(held):,} {judged}; writing {run.path}",
-        total=last * model.samples_per_epoch_,
-        done=done * model.samples_per_epoch_,
-    )
+    with closing(Reporter()) as report:
+        training = model.fit_epochs(train, checkpoint=checkpoint, progress=report)
+        held, judged = held_out(model, args)
+        if args.overwrite:
+            run.clear()
+        run.write_config(settings)
+        run.reject(train.rejected)
+        report.start(
+            f"{len(train):,} samples of shape {'x'.join(map(str, train.shape))}; "
+            f"judged on {len(held):,} {judged}; writing {run.path}",
+            total=last * model.samples_per_epoch_,
+            done=done * model.samples_per_epoch_,
+        )
+        follow(training, run, model, held, report, last)
+    model.save(run.model)
+    say_mean(run, judged)
+    if model.n_epochs_ == last < epochs:
+        print(
+            f"stopped after {last} of {epochs} epochs; go on with: "
+            f"swae fit --config {run.config} --out {run.path} --resume"
+        )
+
+
+def absolute(path: str | None) -> str | None:
+    r"""Returns a path that means the same from every folder."""
+
+    return None if path is None else str(Path(path).expanduser().absolute())
+
+
+def follow(
+    training: Iterator[Epoch], run: Run, model: SWAE, held: Samples, report: Reporter, last: int
+) -> None:
+    r"""Trains up to an epoch, and evaluates, records, stores and reports on the way."""
 
     said = saved = time.monotonic()
     for epoch in training:
@@ -121,15 +148,10 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any) -> bool:  # noqa: A
             model.save_checkpoint(run.checkpoints)
             saved = now
         if epoch.number == last or now - said > TALK_EVERY:
-            report.say(in_words(epoch, epochs, evaluation))
+            report.say(in_words(epoch, model.settings_["max_epochs"], evaluation))
             said = now
-        if epoch.number == last < epochs:
-            report.close()
-            return False
-    report.close()
-    model.save(run.model)
-    say_mean(run, judged)
-    return True
+        if epoch.number == last < model.settings_["max_epochs"]:
+            return
 
 
 def held_out(model: SWAE, args: Any) -> tuple[Samples, str]:  # noqa: ANN401 - parsed flags
@@ -172,6 +194,8 @@ def say_mean(run: Run, judged: str, last: int = 5) -> None:
     r"""Prints the mean of the last evaluations, which a constant rate makes noisy."""
 
     rows = run.rows()[-last:]
+    if not rows:
+        return
     names = ("val_bce", "val_l1", "val_mse", "val_sw2", "val_sw2_null")
     means: dict[str, Any] = {
         name.removeprefix("val_"): None
@@ -211,10 +235,7 @@ def draw_figures(run: Run, model: SWAE, train: Samples) -> None:
         plotting.save(plotting.codes(codes, shown.labels, prior), run.figures / "codes.png")
 
 
-def say_what_is_there(run: Run, finished: bool) -> None:
-    if not finished:
-        print(f"stopped early; go on with: swae fit ... --out {run.path} --resume")
-        return
+def say_what_is_there(run: Run) -> None:
     print(f"model     {run.model}")
     print(f"metrics   {run.metrics}")
     for figure in sorted(run.figures.glob("*.png")):
@@ -258,6 +279,8 @@ def reconstruct(words: list[str]) -> int:
     parser.add_output("reconstructions.png")
     parser.add_argument("-n", "--number", type=int, default=12, help="Number of samples.")
     args = parser.read(words)
+    if args.number < 1:
+        raise ValueError(f"--number has to be at least 1, but is {args.number}.")
     target = parser.target(args)
     model, samples = open_run(args)
     x = to_float(samples.x[: args.number])
@@ -375,7 +398,9 @@ def open_run(args: Any) -> tuple[SWAE, Samples]:  # noqa: ANN401 - parsed flags
     model = open_model(args)
     config = Run(Path(args.run)).read_config()
     for name in ("data", "data_dir", "image_size"):
-        if getattr(args, name) is None:
+        # Only a folder's images are resized, were it another folder than the run's.
+        wanted = name != "image_size" or Path(args.data or "").is_dir()
+        if getattr(args, name) is None and wanted:
             setattr(args, name, config.get(name))
     if args.data is None:
         raise RunError(f"{args.run} does not say what data it was trained on; name some.")
@@ -421,7 +446,7 @@ def packed(
                 delimiter=",",
                 header=",".join(names),
                 comments="",
-                fmt="%.8g",
+                fmt="%.9g",  # what float32 needs to come back as it was
             )
     return buffer.getvalue()
 
@@ -433,9 +458,27 @@ def read_codes(path: Path) -> np.ndarray[Any, Any]:
         raise ValueError(f"There is no file {path}.")
     with reading(path):
         if path.suffix == ".csv":
-            table = np.genfromtxt(path, delimiter=",", names=True)
-            names = [name for name in table.dtype.names or () if name != "label"]
-            return np.stack([np.atleast_1d(table[name]) for name in names], axis=1)
+            return read_table(path)
         content = np.load(path, allow_pickle=False)
         codes: np.ndarray[Any, Any] = content["x"] if hasattr(content, "files") else content
         return codes
+
+
+def read_table(path: Path) -> np.ndarray[Any, Any]:
+    r"""Reads the columns of numbers but for ``label``; the line of their names may be missing."""
+
+    with path.open() as file:
+        names = [name.strip() for name in file.readline().split(",")]
+    named = not all(map(is_number, names))
+    table = np.genfromtxt(path, delimiter=",", skip_header=int(named), ndmin=2)
+    keep = [i for i in range(table.shape[1]) if names[i : i + 1] != ["label"]]
+    columns: np.ndarray[Any, Any] = table[:, keep]
+    return columns
+
+
+def is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -15,9 +15,10 @@ signature, and a stored model's ``config.json`` holds its parameters. A paramete
 __all__ = ["PRESETS", "SWAE", "Preset"]
 
 import copy
-import json
 import logging
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping, Sized
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -34,6 +35,7 @@ from .autoencoder import Autoencoder, Output, Reconstruction, check_settings
 from .checkpoint import (
     Checkpoint,
     CorruptError,
+    from_json,
     from_safetensors,
     read_folder,
     restore_optimizer,
@@ -54,7 +56,15 @@ from .data import (
 )
 from .metrics import Evaluation, evaluate, evaluating
 from .networks import Network, build, glorot_
-from .priors import FromDistribution, FromSamples, Prior, Ring, prior_from_name
+from .priors import (
+    FromDistribution,
+    FromSamples,
+    Mixture,
+    Prior,
+    Ring,
+    name_of,
+    prior_from_name,
+)
 from .projections import Slices
 from .projections import resolve as resolve_slices
 from .seeding import stream, stream_seed
@@ -68,6 +78,7 @@ from .training import (
     device_for,
     fabric_for,
     make_optimizer,
+    precision_for,
     train_epochs,
 )
 from .univariate import Cost
@@ -134,6 +145,12 @@ NAMES: dict[str, Any] = {
     "precision": Precision,
 }
 r"""The closed lists that parameters name from; reconstruction and output have their own check."""
+
+NUMBERS = {"reg_weight": True, "reg_growth": True, "learning_rate": False, "validation_size": True}
+r"""The parameters that are finite numbers, and whether they may be 0."""
+
+SWITCHES = ("quasi", "stratified", "drop_last")
+r"""The parameters that are true or false."""
 
 Data = Samples | np.ndarray[Any, Any] | Tensor | Dataset[Any] | DataLoader[Any]
 r"""What :meth:`SWAE.fit` takes."""
@@ -301,25 +318,21 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         self.n_features_in_ = int(np.prod(batches.shape))
         self.samples_per_epoch_ = batches.n
         self._check_range(train)
-        self.autoencoder_ = self._build()
-        self.fabric_ = fabric_for(self.device, self.precision)
+        self.fabric_ = fabric_for(self.device, self.settings_["precision"])
+        self.autoencoder_ = self._build().to(self.fabric_.device)
         self.optimizer_ = make_optimizer(
             self.settings_["optimizer"], self.autoencoder_, self.settings_["learning_rate"]
         )
         self.best_ = Best(self.patience)
         self.n_epochs_ = 0
         if checkpoint is not None:
-            self.n_epochs_ = checkpoint.epoch
-            self.autoencoder_.load_state_dict(checkpoint.model)
-            restore_optimizer(self.optimizer_, checkpoint.optimizer)
-            self.best_.restore(checkpoint)
+            self._restore(checkpoint)
 
         return self._epochs(batches, progress)
 
     def _epochs(self, batches: Batches, progress: Progress | None) -> Iterator[Epoch]:
         r"""Trains what :meth:`fit_epochs` has prepared."""
 
-        self._weigh(self.n_epochs_)
         epochs = train_epochs(
             self.autoencoder_,
             batches,
@@ -331,17 +344,34 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             fabric=self.fabric_,
             progress=progress,
         )
-        for epoch in epochs:
+        # Asked before the first epoch too: a checkpoint may be the last one's.
+        while not self.best_.is_over(self.n_epochs_):
+            self._weigh(self.n_epochs_)
+            epoch = next(epochs, None)
+            if epoch is None:
+                break
             self.n_epochs_ = epoch.number
             if self.patience is not None:
                 self.best_.offer(self._objective(), epoch.number, self.autoencoder_)
             yield epoch
-            if self.best_.is_over(epoch.number):
-                logger.info("Stopped early; the best epoch was %d.", self.best_.epoch)
-                break
-            self._weigh(epoch.number)
+        else:
+            logger.info("Stopped early; the best epoch was %d.", self.best_.epoch)
         if self.best_.state is not None:
             self.autoencoder_.load_state_dict(self.best_.state)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        r"""Puts model, optimiser and the best epoch where a checkpoint has them."""
+
+        try:
+            self.autoencoder_.load_state_dict(checkpoint.model)
+        except RuntimeError as error:
+            raise ValueError(
+                "The checkpoint does not fit: it is of a model with other settings, or of data "
+                f"with another shape than {self.sample_shape_}."
+            ) from error
+        restore_optimizer(self.optimizer_, checkpoint.optimizer)
+        self.best_.restore(checkpoint)
+        self.n_epochs_ = checkpoint.epoch
 
     def resolve(self, X: Data, y: Any = None) -> dict[str, Any]:  # noqa: ANN401 - labels
         r"""Returns all parameters as they are for this data, those of the preset filled in."""
@@ -357,22 +387,27 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         """
 
         for name, known in NAMES.items():
-            value = self._setting(name) if name in PAPER else getattr(self, name)
-            if isinstance(value, str) and value not in get_args(known):
+            value = self._value(name)
+            if value not in get_args(known):
                 raise ValueError(f"{name} has to be one of {get_args(known)}, but is {value!r}.")
-        penalty = self._penalty()
+        for name, zero in NUMBERS.items():
+            check_number(name, self._value(name), zero=zero)
+        for name in SWITCHES:
+            check_switch(name, self._value(name))
+        check_count("latent_dim", self.latent_dim)
+        for name in ("batch_size", "max_epochs", "patience"):
+            if getattr(self, name) is not None:
+                check_count(name, getattr(self, name))
+        seed = self.random_state
+        if not isinstance(seed, Integral) or isinstance(seed, bool):
+            raise ValueError(f"random_state has to be a whole number, but is {seed!r}.")
         check_settings(
             self._setting("reconstruction"), self._setting("output"), self._setting("reg_weight")
         )
-        resolve_slices(penalty.slices, self.latent_dim)
+        resolve_slices(self._penalty().slices, self.latent_dim)
         device_for(self.device)
-        Best(self.patience)
         if self.patience is not None and not self._setting("validation_size"):
             raise ValueError("patience wants validation_size > 0: samples to judge an epoch by.")
-        if not 0 < self._setting("learning_rate") < float("inf"):
-            raise ValueError(f"learning_rate has to be > 0, but is {self.learning_rate!r}.")
-        for name in ("batch_size", "max_epochs"):
-            check_count(name, getattr(self, name))
 
     def save_checkpoint(self, folder: Path) -> Path:
         r"""Writes a checkpoint between two epochs of :meth:`fit_epochs`."""
@@ -386,35 +421,55 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             info={"best": self.best_.value, "best_epoch": self.best_.epoch},
         )
 
-    def _split(self, X: Data, y: Any) -> tuple[Samples | Batches, Samples | None]:  # noqa: ANN401
+    def _split(self, X: Data, y: Any) -> tuple[Samples | LoaderBatches, Samples | None]:  # noqa: ANN401
         r"""Holds samples back; a dataset or a loader is taken as it is."""
 
-        size = self._setting("validation_size")
-        size = int(size) if size >= 1 else size
-        if isinstance(X, Dataset | DataLoader):
-            if self.validation_size:
-                raise ValueError(
-                    "validation_size holds back samples of arrays; give a dataset or data loader "
-                    "without the samples that you hold back."
-                )
-            own = isinstance(X, DataLoader)
-            batch_size = None if own else self._setting("batch_size") or 125
-            drop_last = False if own else self._setting("drop_last")
-            return (
-                LoaderBatches(X, batch_size, seed=self.random_state, drop_last=drop_last),
-                None,
-            )
-
-        samples = X if isinstance(X, Samples) else as_samples(X, y)
-        if not 0 <= size < len(samples):
+        if y is not None and isinstance(X, Samples | Dataset | DataLoader):
             raise ValueError(
-                f"validation_size has to be a share below 1 or a number below {len(samples)}, "
-                f"but is {size!r}."
+                f"y has to be left out with a {type(X).__name__}, which holds its own labels."
             )
+        if isinstance(X, Dataset | DataLoader):
+            return self._loaded(X), None
+
+        size = self._setting("validation_size")
+        if size >= 1 and size != int(size):
+            raise ValueError(f"validation_size has to be whole above 1, but is {size!r}.")
+        size = int(size) if size >= 1 else size
+        samples = X if isinstance(X, Samples) else as_samples(X, y)
         if size == 0:
             return samples, None
+        if len(samples) < 2 or not 0 < size < len(samples):
+            raise ValueError(
+                f"validation_size has to leave samples to train on and samples to judge by, but "
+                f"is {size!r} of {len(samples)}; 0 holds none back."
+            )
         kept, held = holdout(len(samples), size, seed=self.random_state)
         return samples.select(kept), samples.select(held)
+
+    def _loaded(self, data: Dataset[Any] | DataLoader[Any]) -> LoaderBatches:
+        r"""Makes batches of a dataset; a data loader has its own."""
+
+        if self.validation_size or self.patience is not None:
+            raise ValueError(
+                "validation_size and patience hold back samples of arrays; give a dataset or data "
+                "loader without the samples that you hold back."
+            )
+        batch_size, drop_last = self.batch_size, bool(self.drop_last)
+        if not isinstance(data, DataLoader):
+            batch_size = self._batch_size(len(data) if isinstance(data, Sized) else 0)
+            drop_last = self._setting("drop_last")
+        return LoaderBatches(data, batch_size, seed=self.random_state, drop_last=drop_last)
+
+    def _batch_size(self, n: int) -> int:
+        r"""Returns the samples a step, which may follow from the number of samples."""
+
+        size: int | None = self._setting("batch_size")
+        return min(125, max(50, n // 16)) if size is None else size
+
+    def _value(self, name: str) -> Any:  # noqa: ANN401 - parameters are of many types
+        r"""Returns a parameter, of the preset where it has one and the parameter is None."""
+
+        return self._setting(name) if name in PAPER else getattr(self, name)
 
     def _setting(self, name: str) -> Any:  # noqa: ANN401 - parameters are of many types
         r"""Returns a parameter, or what the preset says where it is None."""
@@ -426,39 +481,42 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         value = getattr(self, name)
         return PRESETS[self.preset][name] if value is None else value
 
-    def _resolve(self, train: Samples | Batches) -> dict[str, Any]:
+    def _resolve(self, train: Samples | LoaderBatches) -> dict[str, Any]:
         r"""Returns the parameters without a None that stands for something else."""
 
         settings = self.get_params(deep=False)
         settings |= {name: self._setting(name) for name in PRESETS["best"]}
-        n = train.n if isinstance(train, Batches) else len(train)
-        if settings["batch_size"] is None:
-            settings["batch_size"] = min(125, max(50, n // 16))
+        settings["precision"] = precision_for(device_for(self.device), self.precision)
+        if isinstance(train, LoaderBatches):
+            steps, settings["validation_size"] = len(train), 0
+            settings["batch_size"] = train.loader.batch_size or self._batch_size(train.n)
+        else:
+            settings["batch_size"] = self._batch_size(len(train))
+            steps = -(-len(train) // settings["batch_size"])
         if settings["max_epochs"] is None:
-            steps = -(-n // settings["batch_size"])
             settings["max_epochs"] = max(20, -(-STEPS // steps))
         return settings
 
-    def _batches(self, train: Samples | Batches) -> Batches:
-        if isinstance(train, Batches):
+    def _batches(self, train: Samples | LoaderBatches) -> Batches:
+        if isinstance(train, LoaderBatches):
             return train
         s = self.settings_
         return ArrayBatches(
             train, s["batch_size"], seed=self.random_state, drop_last=s["drop_last"]
         )
 
-    def _check_range(self, train: Samples | Batches) -> None:
+    def _check_range(self, train: Samples | LoaderBatches) -> None:
         r"""Refuses data outside [0, 1] where the cost is a cross-entropy, before training."""
 
         cost = self.settings_["reconstruction"]
         if callable(cost) or "bce" not in cost:
             return
-        x = next(train.epoch(0)).x if isinstance(train, Batches) else train.x
+        x = next(train.epoch(0)).x if isinstance(train, LoaderBatches) else train.x
         if x.dtype == torch.uint8 or (x.min() >= 0 and x.max() <= 1):
             return
         raise DataError(
-            f"reconstruction={cost!r} is a cross-entropy, which wants data in [0, 1], but the data "
-            f"reaches from {float(x.min()):.4g} to {float(x.max()):.4g}; scale it, or use "
+            f"reconstruction={cost!r} is a cross-entropy, which wants data in [0, 1], but the "
+            f"data reaches from {float(x.min()):.4g} to {float(x.max()):.4g}; scale it, or use "
             "reconstruction='mse' and output='linear'."
         )
 
@@ -501,7 +559,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
 
         s = self.settings_
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(stream_seed(self.random_state, "weights"))
+            torch.default_generator.manual_seed(stream_seed(self.random_state, "weights"))
             encoder, decoder = copy.deepcopy((self.encoder, self.decoder))
             if encoder is None or decoder is None:
                 encoder, decoder = build(self.sample_shape_, self.latent_dim, self.network)
@@ -510,8 +568,10 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         model = Autoencoder(
             encoder, decoder, self._penalty(), s["reconstruction"], s["output"], s["reg_weight"]
         )
-        # Convolutions are twice as fast on pixels whose channels lie together.
-        return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.encoder is None:
+            # Convolutions are twice as fast on pixels whose channels lie together.
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return model
 
     def _weigh(self, epoch: int) -> None:
         r"""Sets lambda for the epoch with an index."""
@@ -523,9 +583,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
     def _objective(self) -> float:
         r"""Computes the loss on the samples held back, with the same draws at each call."""
 
-        if self.validation_ is None:
-            raise ValueError("patience wants arrays: of a dataset no samples are held back.")
-        model, x = self.autoencoder_, self.validation_.x
+        model, x = self.autoencoder_, cast(Samples, self.validation_).x
         with evaluating(model):
             losses = [
                 len(part)
@@ -573,7 +631,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
 
         codes = as_samples(Z)
         self._check_shape(codes.shape, (self.fitted_.latent_dim,), "Z")
-        return self._apply(self.autoencoder_.decode, codes.x)
+        return self._apply(self.autoencoder_.decode, codes.x.float())  # bytes are no shares here
 
     def reconstruct(self, X: Any) -> np.ndarray[Any, Any]:  # noqa: ANN401 - any array
         r"""Encodes and decodes data, with shape :math:`(n, *)`."""
@@ -653,7 +711,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
     @staticmethod
     def _check_shape(got: tuple[int, ...], wanted: tuple[int, ...], name: str) -> None:
         if tuple(got) != tuple(wanted):
-            raise ValueError(
+            raise DataError(
                 f"The samples of {name} have shape {tuple(got)}, but the model wants "
                 f"{tuple(wanted)}."
             )
@@ -702,48 +760,74 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
 
         folder = Path(folder)
         files = read_folder(folder)
-        try:
-            config = json.loads(files["config.json"])
-            if config["format"] != FORMAT:
-                raise CorruptError(
-                    f"{folder} has format {config['format']!r}, but this swae reads {FORMAT}."
-                )
-            stored, shape = config["params"], tuple(config["shape"])
-            content, epochs = files["model.safetensors"], config["epochs"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise CorruptError(f"{folder / 'config.json'} is no model's configuration.") from error
-
-        state = from_safetensors(content, folder / "model.safetensors")
-        model = cls(**_given_again(stored, params, state))
-        model.settings_ = stored | params
-        model.sample_shape_ = shape
-        model.n_features_in_ = int(np.prod(shape))
-        model.n_epochs_ = epochs
+        config = _config(files, folder)
+        state = from_safetensors(files["model.safetensors"], folder / "model.safetensors")
+        model = cls(**_given_again(config["params"], params, state))
+        model.sample_shape_ = tuple(config["shape"])
+        model.n_features_in_ = math.prod(model.sample_shape_)
+        model.n_epochs_ = config["epochs"]
         model.validation_ = None
-        model.autoencoder_ = model._build_stored(state, folder)
-        return model
-
-    def _build_stored(self, state: dict[str, Tensor], folder: Path) -> Autoencoder:
-        self.settings_ = self.get_params(deep=False)
-        model = self._build()
+        model.settings_ = model.get_params(deep=False)
+        device = device_for(model.device)
         try:
-            model.load_state_dict(state)
-        except RuntimeError as error:
-            raise CorruptError(f"The weights in {folder} do not fit its configuration.") from error
+            model.autoencoder_ = model._build_stored(state).to(device)
+        except (OverflowError, RuntimeError, TypeError, ValueError) as error:
+            if params.keys() - {"device"}:
+                raise
+            raise CorruptError(
+                f"The weights in {folder} do not fit its configuration: {error}"
+            ) from error
+        return model
+
+    def _build_stored(self, state: dict[str, Tensor]) -> Autoencoder:
+        r"""Creates the model of stored weights, and no larger one than those."""
+
+        if self.encoder is None:
+            with torch.device("meta"):
+                networks = build(self.sample_shape_, self.latent_dim, self.network)
+            for part, network in zip(("encoder", "decoder"), networks, strict=True):
+                for name, tensor in network.state_dict(prefix=f"{part}.").items():
+                    if name not in state or state[name].shape != tensor.shape:
+                        raise ValueError(f"{name} is not of shape {tuple(tensor.shape)}.")
+        self.check()
+        model = self._build()
+        model.load_state_dict(state)
         return model
 
 
-NOT_STORED = ("encoder", "decoder")
-r"""Parameters that are modules; :py:`None` is a value of theirs."""
+def _config(files: Mapping[str, bytes], folder: Path) -> dict[str, Any]:
+    r"""Reads a stored model's configuration, of which nothing is believed."""
+
+    path = folder / "config.json"
+    if not {"config.json", "model.safetensors"} <= set(files):
+        raise CorruptError(f"{folder} lacks config.json or model.safetensors in its manifest.")
+    config = from_json(files["config.json"], path)
+    if not isinstance(config, dict) or "format" not in config:
+        raise CorruptError(f"{path} is no model's configuration.")
+    if config["format"] != FORMAT:
+        raise CorruptError(
+            f"{folder} has format {config['format']!r}, but this swae reads {FORMAT}."
+        )
+    shape, epochs, params = (config.get(name) for name in ("shape", "epochs", "params"))
+    whole = isinstance(shape, list) and all(type(size) is int for size in (*shape, epochs))
+    if not (whole and isinstance(params, dict) and params.keys() <= SWAE().get_params().keys()):
+        raise CorruptError(f"{path} is no model's configuration.")
+    return config
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a parameter is
     r"""Returns what JSON can hold of a parameter: itself, or the name of its kind."""
 
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, FromSamples | np.ndarray | Tensor | list):
         return {"stored": "samples"}
+    if isinstance(value, Mixture):
+        return {"stored": "mixture"}
+    if isinstance(value, Prior) and (name := name_of(value)) is not None:
+        return name
     return {"given": type(value).__name__}
 
 
@@ -759,6 +843,10 @@ def _given_again(
         if value == {"stored": "samples"} and "penalty.prior.samples" in state:
             merged[name] = FromSamples(state["penalty.prior.samples"])
             continue
+        if value == {"stored": "mixture"} and "penalty.prior.means" in state:
+            kept = (state[f"penalty.prior.{part}"] for part in ("means", "scales", "weights"))
+            merged[name] = Mixture(*kept)
+            continue
         raise ValueError(
             f"The model was made with your own {name} (a {value.get('given')}), which a file "
             f"can't hold: pass {name}= to load."
@@ -766,8 +854,20 @@ def _given_again(
     return merged
 
 
+def check_number(name: str, value: Any, *, zero: bool) -> None:  # noqa: ANN401 - to be judged
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not (number and 0 <= value < math.inf and (zero or value > 0)):
+        bound = ">= 0" if zero else "> 0"
+        raise ValueError(f"{name} has to be a finite number {bound}, but is {value!r}.")
+
+
+def check_switch(name: str, value: Any) -> None:  # noqa: ANN401 - to be judged
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} has to be True or False, but is {value!r}.")
+
+
 def check_count(name: str, value: Any) -> None:  # noqa: ANN401 - to be judged
-    if value is not None and (not isinstance(value, int) or value < 1):
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} has to be a whole number >= 1, but is {value!r}.")
 
 
@@ -775,7 +875,6 @@ class Best:
     r"""The best epoch so far, by the loss on samples held back."""
 
     def __init__(self, patience: int | None) -> None:
-        check_count("patience", patience)
         self.patience = patience
         self.value: float | None = None
         self.epoch = 0

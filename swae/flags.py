@@ -78,18 +78,21 @@ class Parser(ArgumentParser):
         r"""Parses words, the file that --config names before all flags."""
 
         self.check_known(words)
-        return self.parse_args(config_first(words))
+        try:
+            return self.parse_args(config_first(words))
+        except UnicodeDecodeError:
+            self.error("--config wants a YAML file of settings by name, and got no text.")
 
     def check_known(self, words: list[str]) -> None:
         known = [name for action in self._actions for name in action.option_strings]
         for word in words:
             name = word.partition("=")[0]
-            if not name.startswith("--") or name in known:
-                continue
-            near = difflib.get_close_matches(name, known, n=1)
-            self.error(
-                f"There is no option {name}." + (f" Did you mean {near[0]}?" if near else "")
-            )
+            if name.startswith("--") and name not in known:
+                self.error(self.unknown(name, known))
+
+    def unknown(self, name: str, known: list[str]) -> str:
+        near = difflib.get_close_matches(name, known, n=1)
+        return f"There is no option {name}." + (f" Did you mean {near[0]}?" if near else "")
 
     def from_config(self, args: Any, name: str) -> Any:  # noqa: ANN401 - whatever it holds
         r"""Returns a setting of the files that --config named, where a word may be left out."""
@@ -100,13 +103,23 @@ class Parser(ArgumentParser):
                 return settings[name]
         return None
 
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        r"""Says what is wrong in a sentence and leaves with 2."""
+    def in_words(self, message: str) -> str:
+        r"""Returns what jsonargparse says as a sentence that names the option."""
 
         sentence = re.sub(r"\s+", " ", message).strip()
         if found := re.match(r'Parser key "(\w+)":.*(?:Given value|Got value): (\S+)', sentence):
-            sentence = self.refusal(*found.groups())
-        print(f"{self.prog}: {sentence} Try '{self.prog} --help'.", file=sys.stderr)
+            return self.refusal(*found.groups())
+        if found := re.match(r"Option '(\w+)' is not accepted", sentence):
+            return self.unknown(found[1], [action.dest for action in self._actions])
+        if sentence.startswith("Unexpected config"):
+            return "--config wants a YAML file of settings by name."
+        sentence = sentence.removeprefix('Parser key "config": ')
+        return sentence if sentence[-1:] in ".?!" else f"{sentence}."
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        r"""Says what is wrong in a sentence and leaves with 2."""
+
+        print(f"{self.prog}: {self.in_words(message)} Try '{self.prog} --help'.", file=sys.stderr)
         raise SystemExit(2)
 
     def refusal(self, key: str, got: str) -> str:
@@ -114,7 +127,8 @@ class Parser(ArgumentParser):
 
         hint = next(getattr(a, "_typehint", None) for a in self._actions if a.dest == key)
         known = literals(hint)
-        wanted = f" one of {', '.join(map(str, known))}" if known else " of another type"
+        wanted = f" {', '.join(map(str, known))}" if known else " of another type"
+        wanted = f" one of{wanted}" if len(known) > 1 else wanted
         near = difflib.get_close_matches(got, [str(name) for name in known], n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         return f"--{key.replace('_', '-')} has to be{wanted}, but is {got!r}.{hint}"
@@ -132,19 +146,22 @@ def literals(hint: Any) -> list[Any]:  # noqa: ANN401 - a type
         return list(typing.get_args(hint))
     if typing.get_args(hint):
         return [name for part in typing.get_args(hint) for name in literals(part)]
-    words = {int: "a whole number", float: "a number", bool: "true, false", str: "a text"}
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
     return [words[hint]] if hint in words else []
 
 
 def config_first(words: list[str]) -> list[str]:
-    r"""Moves --config and its file to the front, where every flag overrides them."""
+    r"""Moves each --config and its file to the front, where every flag overrides them."""
 
-    for i, word in enumerate(words):
-        if word.startswith("--config="):
-            return [word, *words[:i], *words[i + 1 :]]
+    files: list[str] = []
+    others: list[str] = []
+    left = iter(words)
+    for word in left:
         if word == "--config":
-            return [*words[i : i + 2], *words[:i], *words[i + 2 :]]
-    return words
+            files += [word, *(file for file in [next(left, None)] if file is not None)]
+        else:
+            (files if word.startswith("--config=") else others).append(word)
+    return others + files if files[-1:] == ["--config"] else files + others
 
 
 def model_parameters() -> dict[str, inspect.Parameter]:

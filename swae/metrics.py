@@ -73,7 +73,7 @@ class Evaluation(NamedTuple):
             data outside [0, 1].
         l1: The mean absolute error.
         mse: The mean squared error.
-        psnr: The peak signal-to-noise ratio in dB.
+        psnr: The peak signal-to-noise ratio in dB; :py:`None` without any error.
         match: The match of codes and prior.
     """
 
@@ -81,7 +81,7 @@ class Evaluation(NamedTuple):
     bce: float | None
     l1: float
     mse: float
-    psnr: float
+    psnr: float | None
     match: Match
 
     def flat(self) -> dict[str, float | None]:
@@ -152,7 +152,7 @@ def evaluate(
         bce=None if math.isnan(bce) else bce,
         l1=l1,
         mse=mse,
-        psnr=-10 * math.log10(mse) if mse > 0 else math.inf,
+        psnr=-10 * math.log10(mse) if mse > 0 else None,
         match=match,
     )
 

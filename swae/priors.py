@@ -29,6 +29,7 @@ __all__ = [
     "Ring",
     "Sphere",
     "Uniform",
+    "name_of",
     "prior_from_name",
 ]
 
@@ -37,6 +38,7 @@ import difflib
 import functools
 import inspect
 import math
+import numbers
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -696,11 +698,11 @@ def prior_from_name(spec: str, dim: int, *, stratified: bool = False) -> Prior:
 
     known = inspect.signature(NAMED[name]).parameters
     parsed = [parse_number(part, name, list(known)) for part in rest.split(",") if part]
-    numbers = dict(parsed)
-    if len(numbers) < len(parsed):
+    settings = dict(parsed)
+    if len(settings) < len(parsed):
         raise ValueError(f"The prior {spec!r} gives a number twice.")
     given = {"dim": dim, "stratified": stratified}
-    settings = {key: value for key, value in given.items() if key in known} | numbers
+    settings = {key: value for key, value in given.items() if key in known} | settings
 
     prior = NAMED[name](**settings)
     if prior.dim != dim:
@@ -710,11 +712,30 @@ def prior_from_name(spec: str, dim: int, *, stratified: bool = False) -> Prior:
     return prior
 
 
+def name_of(prior: Prior) -> str | None:
+    r"""Returns the name and numbers that :func:`prior_from_name` makes a prior from.
+
+    Arguments:
+        prior: The prior.
+
+    Returns:
+        The name; :py:`None` for laws that no name makes.
+
+    Example:
+        >>> name_of(Ring(sigma=0.05))
+        'ring:radius=1.0,sigma=0.05'
+    """
+
+    if isinstance(prior, Ring):
+        return f"ring:radius={prior.radius},sigma={prior.sigma}"
+    return next((name for name, kind in NAMED.items() if type(prior) is kind), None)
+
+
 def parse_number(part: str, name: str, known: list[str]) -> tuple[str, float]:
     key, equals, value = part.partition("=")
-    numbers = [k for k in known if k not in ("dim", "stratified")]
-    if key not in numbers:
-        raise ValueError(unknown(f"number of the prior {name!r}", key, numbers))
+    names = [k for k in known if k not in ("dim", "stratified")]
+    if key not in names:
+        raise ValueError(unknown(f"number of the prior {name!r}", key, names))
     try:
         number = float(value) if equals else math.nan
     except ValueError:
@@ -734,7 +755,8 @@ def unknown(what: str, got: str, known: list[str]) -> str:
 def check_number(
     name: str, value: float, *, above: float = -math.inf, least: float = -math.inf
 ) -> float:
-    if not (math.isfinite(value) and value > above and value >= least):
+    number = isinstance(value, numbers.Real) and math.isfinite(value)
+    if not (number and value > above and value >= least):
         bound = f"> {above}" if above > -math.inf else f">= {least}"
         raise ValueError(f"{name} has to be a finite number {bound}, but is {value!r}.")
     return float(value)

@@ -20,7 +20,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +68,10 @@ class Run:
     def claimed(self, *, overwrite: bool = False, resume: bool = False) -> Iterator[None]:
         r"""Makes the folder, locks it, and refuses to write over what is there.
 
+        Nothing is removed yet: :meth:`clear` does, once a new run is known to be possible.
+
         Arguments:
-            overwrite: Whether an earlier run in it is removed.
+            overwrite: Whether an earlier run in it may be replaced.
             resume: Whether an earlier run in it goes on.
 
         Raises:
@@ -80,24 +82,32 @@ class Run:
 
         if self.path.exists() and not self.path.is_dir():
             raise RunError(f"{self.path} is a file; --out wants a folder.")
-        # A relic of an aborted start, an empty folder, is no run.
-        there = [p.name for p in self.path.glob("*")] if self.path.exists() else []
+        # Relics of an aborted start, a lock or a file half written, are no run.
+        there = [path.name for path in self.path.glob("*") if not path.name.startswith(".")]
         if there and not (overwrite or resume):
             raise RunError(
                 f"{self.path} is not empty; choose another --out, or give --overwrite to replace "
                 "the run in it, or --resume to go on with it."
             )
-        if there and not self.config.exists():
+        if there and not self.read_config().keys() >= {"data", "latent_dim"}:
             raise RunError(
-                f"{self.path} holds {there[0]} and no config.yaml, so it is no run; "
+                f"{self.path} holds {there[0]} and no config.yaml of a run, so it is none; "
                 "choose another --out."
             )
 
-        self.path.mkdir(parents=True, exist_ok=True)
-        with locked(self.path / ".lock", self.path):
-            if overwrite and not resume:
-                self.clear()
-            yield
+        new = not self.path.exists()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OSError(
+                f"{self.path} can't be made ({error.strerror}); choose another --out."
+            ) from error
+        try:
+            with locked(self.path / ".lock", self.path):
+                yield
+        finally:
+            if new:
+                remove_if_empty(self.path)
 
     def clear(self) -> None:
         r"""Removes what a run writes, and nothing else."""
@@ -185,15 +195,23 @@ class Run:
 def locked(lock: Path, what: Path) -> Iterator[None]:
     r"""Holds a lock on a file; the system gives it back when the process ends."""
 
-    with lock.open("w") as file:
+    with lock.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RunError(f"{what} is in use by another run.") from None
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
-    lock.unlink(missing_ok=True)
+        # Without a name it is the lock of a run that ended just now, and holds nobody off.
+        if os.fstat(file.fileno()).st_nlink == 0:
+            raise RunError(f"{what} is in use by another run.")
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+def remove_if_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def model_folder(path: Path) -> Path:

@@ -199,13 +199,14 @@ class SlicedWassersteinLoss(nn.Module):
                 f"but has {tuple(z.shape)}."
             )
 
-        z = at_least_single(z)
-        directions = self.directions(z, generator)
-        samples = self.prior.sample(
-            self.oversampling * len(z), generator, self.quasi, device=z.device, dtype=z.dtype
-        )
+        with torch.autocast(z.device.type, enabled=False):
+            z = at_least_single(z)
+            directions = self.directions(z, generator)
+            samples = self.prior.sample(
+                self.oversampling * len(z), generator, self.quasi, device=z.device, dtype=z.dtype
+            )
 
-        return sliced_wasserstein(z, samples, directions, self.p)
+            return sliced_wasserstein(z, samples, directions, self.p)
 
     @torch.no_grad()
     def directions(

@@ -19,6 +19,7 @@ __all__ = [
     "Schedule",
     "fabric_for",
     "make_optimizer",
+    "precision_for",
     "train_epochs",
 ]
 
@@ -27,7 +28,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import torch
 from lightning_fabric import Fabric
@@ -260,7 +261,7 @@ def fabric_for(device: str = "auto", precision: Precision = "auto") -> Fabric:
     r"""Creates the Fabric for one device.
 
     Arguments:
-        device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        device: ``cpu``, ``cuda``, ``mps``, or ``auto``: ``cuda`` where it is, else ``cpu``.
         precision: ``32``, ``bf16``, ``16`` (with a scaled loss; GPU only), or ``auto``:
             ``bf16`` where the hardware multiplies it, else ``32``.
 
@@ -271,18 +272,31 @@ def fabric_for(device: str = "auto", precision: Precision = "auto") -> Fabric:
         ValueError: If the device is not there or a name is unknown.
     """
 
+    device = device_for(device)
+    match precision_for(device, precision):
+        case "32":
+            return Fabric(accelerator=device, devices=1, precision="32-true")
+        case mixed:
+            plugin = MixedPrecision(f"{mixed}-mixed", device)  # type: ignore[arg-type]
+            return Fabric(accelerator=device, devices=1, plugins=plugin)
+
+
+def precision_for(device: str, precision: Precision) -> Precision:
+    r"""Returns what ``auto`` stands for on a device, and other names as they are.
+
+    Raises:
+        ValueError: If the name is unknown, or the device can't do it.
+    """
+
     if precision not in get_args(Precision):
         raise ValueError(
             f"precision has to be one of {get_args(Precision)}, but is {precision!r}."
         )
-    device = device_for(device)
-    if precision == "auto":
-        precision = "bf16" if has_bfloat16(device) else "32"
     if precision == "16" and device == "cpu":
         raise ValueError("precision='16' wants a GPU; on a CPU use 'bf16' or '32'.")
-
-    names: dict[str, Any] = {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}
-    return Fabric(accelerator=device, devices=1, precision=names[precision])
+    if precision == "auto":
+        return "bf16" if has_bfloat16(device) else "32"
+    return precision
 
 
 def device_for(device: str) -> str:
@@ -291,8 +305,8 @@ def device_for(device: str) -> str:
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
-    if device == "auto":
-        return next(name for name, is_there in there.items() if is_there)
+    if device == "auto":  # not mps, which lacks float64 and the decompositions of directions
+        return "cuda" if there["cuda"] else "cpu"
     if device not in there:
         raise ValueError(f"device has to be auto, cpu, cuda or mps, but is {device!r}.")
     if not there[device]:
@@ -322,8 +336,9 @@ def check_loss(loss: Loss, where: str) -> None:
     if torch.isfinite(loss.total):
         return
     bad = [name for name, value in loss.weighted.items() if not torch.isfinite(value)]
+    terms = " and ".join(bad) or "total"
     raise DivergedError(
-        f"The loss is {float(loss.total.detach())} at {where}, by its term {' and '.join(bad) or 'total'}; "
+        f"The loss is {float(loss.total.detach())} at {where}, by its term {terms}; "
         "a lower learning_rate may help."
     )
 

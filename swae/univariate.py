@@ -86,6 +86,8 @@ def wasserstein_1d(
     cost = cost_function(p)
     x, y = at_least_single(x), at_least_single(y)
     check_samples(x, y)
+    weights = [w for w in (x_weights, y_weights) if w is not None and w.ndim > 0]
+    check_batches(*(tuple(part.shape[:-1]) for part in (x, y, *weights)))
 
     if x_weights is None and y_weights is None:
         return unweighted(x, y, cost)
@@ -206,6 +208,16 @@ def check_dtypes(x: Tensor, y: Tensor) -> None:
             raise ValueError(f"{name} has to be floating-point, but is {sample.dtype}.")
     if x.dtype != y.dtype:
         raise ValueError(f"x and y have to share a dtype, but are {x.dtype} and {y.dtype}.")
+
+
+def check_batches(*batches: tuple[int, ...]) -> None:
+    try:
+        torch.broadcast_shapes(*batches)
+    except RuntimeError:
+        raise ValueError(
+            "x, y and their weights have to share the dimensions before the last, but these are "
+            f"{' and '.join(map(str, batches))}."
+        ) from None
 
 
 def check_weights(weights: Tensor, x: Tensor, name: str) -> None:

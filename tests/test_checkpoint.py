@@ -1,6 +1,7 @@
 """Files that are whole or not there, and what is done about those that are neither."""
 
 import errno
+import io
 import json
 import logging
 import os
@@ -65,7 +66,7 @@ class Full:
 
 FAULTS = {
     "open": lambda patch: patch.setattr(Path, "open", fail),
-    "write": lambda patch: patch.setattr(Path, "open", lambda p, mode: Full(open(p, mode))),
+    "write": lambda patch: patch.setattr(Path, "open", lambda p, mode: Full(io.FileIO(p, mode))),
     "fsync": lambda patch: patch.setattr(os, "fsync", fail),
     "replace": lambda patch: patch.setattr(Path, "replace", fail),
 }
@@ -75,9 +76,10 @@ FAULTS = {
 def test_write_file_leaves_the_old_file(tmp_path, monkeypatch, fault):
     path = tmp_path / "a.bin"
     path.write_bytes(b"old")
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+    with monkeypatch.context() as patch:
         FAULTS[fault](patch)
-        write_file(path, b"new and longer")
+        with pytest.raises(OSError, match="No space left"):
+            write_file(path, b"new and longer")
     assert path.read_bytes() == b"old"
     assert names(tmp_path) == ["a.bin"]
 
@@ -169,8 +171,8 @@ def test_an_interrupted_write_is_no_folder(folder, monkeypatch):
             raise KeyboardInterrupt
         write(path, content)
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("swae.checkpoint.write_file", die_at_the_second)
+    monkeypatch.setattr("swae.checkpoint.write_file", die_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
         write_folder(folder, {"a.txt": b"1", "b.txt": b"2"})
     with pytest.raises(CorruptError, match=r"a\.txt is not what was written"):
         read_folder(folder)
@@ -318,7 +320,8 @@ def test_damaged_checkpoints_make_room_for_whole_ones(tmp_path, trained):
 
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, trained, monkeypatch):
     save_checkpoint(tmp_path, 3, *trained)
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+    with monkeypatch.context() as patch:
         FAULTS["write"](patch)
-        save_checkpoint(tmp_path, 4, *trained)
+        with pytest.raises(OSError, match="No space left"):
+            save_checkpoint(tmp_path, 4, *trained)
     assert latest_checkpoint(tmp_path).epoch == 3

@@ -95,7 +95,7 @@ def test_rates_are_those_of_the_schedule(schedule):
 
 
 def test_schedule_of_another_name():
-    with pytest.raises(ValueError, match="schedule has to be one of .*'cosine'.* but is 'cosin'"):
+    with pytest.raises(ValueError, match=r"one of .*'cosine'.* but is 'cosin'"):
         learning_rate("cosin", 0.5)
 
 
