@@ -247,6 +247,9 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
 
     Returns:
         The checkpoint; :py:`None` if there is none.
+
+    Raises:
+        CorruptError: If there are checkpoints, and none is whole.
     """
 
     for path in reversed(checkpoints(folder)):
@@ -254,6 +257,8 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
             return read_checkpoint(path)
         except CorruptError as error:
             logger.warning("Passed over the checkpoint %s: %s", path.name, error)
+    if checkpoints(folder):
+        raise CorruptError(f"No checkpoint in {folder} is whole; --overwrite begins anew.")
     return None
 
 

@@ -133,11 +133,11 @@ def exit_code(error: BaseException) -> int | None:
 def message(error: BaseException, code: int) -> str:
     match code:
         case 130:
-            return "interrupted; 'swae fit ... --resume' goes on from the last checkpoint."
+            return "interrupted; --resume goes on from the last checkpoint, if there is one."
         case 143:
-            return "terminated; 'swae fit ... --resume' goes on from the last checkpoint."
+            return "terminated; --resume goes on from the last checkpoint, if there is one."
         case 6:
-            return f"out of memory ({error}); a smaller --batch-size needs less."
+            return "out of memory; a smaller --batch-size, or fewer samples (-n), need less."
     return str(error).strip() or type(error).__name__
 
 

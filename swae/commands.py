@@ -216,15 +216,13 @@ def draw_figures(run: Run, model: SWAE, train: Samples) -> None:
 
     x = to_float(shown.x[:12])
     plotting.save(plotting.curves(run.rows()), run.figures / "curves.png")
-    plotting.save(
-        plotting.reconstructions(x, model.reconstruct(x)), run.figures / "reconstructions.png"
-    )
-    plotting.save(plotting.samples(model.sample(64)), run.figures / "samples.png")
+    plotting.save(draw_pairs(x, model.reconstruct(x)), run.figures / "reconstructions.png")
+    plotting.save(draw_samples(model.sample(64)), run.figures / "samples.png")
 
     codes = model.transform(shown)
     prior = model.sample_codes(len(codes))
     if model.latent_dim == 2 and len(train.shape) == 3:
-        extent = plotting.extent_of(prior)
+        extent = plotting.extent_of(model.sample_codes(SHOWN))  # few samples miss the borders
         grid = model.inverse_transform(plotting.latent_grid(extent))
         caption = f"{len(codes):,} {what}"
         figure = plotting.triptych(
@@ -233,6 +231,22 @@ def draw_figures(run: Run, model: SWAE, train: Samples) -> None:
         plotting.save(figure, run.figures / "triptych.png")
     else:
         plotting.save(plotting.codes(codes, shown.labels, prior), run.figures / "codes.png")
+
+
+def draw_pairs(x: Any, x_hat: Any) -> Any:  # noqa: ANN401 - arrays of a kind
+    return plotting.reconstructions(drawable(x), drawable(x_hat), n=len(x))
+
+
+def draw_samples(x_hat: Any) -> Any:  # noqa: ANN401 - an array
+    return plotting.samples(drawable(x_hat))
+
+
+def drawable(x: Any) -> Any:  # noqa: ANN401 - an array
+    r"""Returns matrices as gray images, and what is no image as vectors."""
+
+    if x.ndim == 3:
+        return x[:, None]
+    return x if x.ndim == 4 else x.reshape(len(x), -1)
 
 
 def say_what_is_there(run: Run) -> None:
@@ -283,10 +297,10 @@ def reconstruct(words: list[str]) -> int:
         raise ValueError(f"--number has to be at least 1, but is {args.number}.")
     target = parser.target(args)
     model, samples = open_run(args)
+    if args.number > len(samples):
+        raise ValueError(f"--number is {args.number}, but there are {len(samples)} samples.")
     x = to_float(samples.x[: args.number])
-    write_result(
-        target, model.reconstruct(x), draw=lambda x_hat: plotting.reconstructions(x, x_hat)
-    )
+    write_result(target, model.reconstruct(x), draw=lambda x_hat: draw_pairs(x, x_hat))
     return 0
 
 
@@ -300,7 +314,7 @@ def sample(words: list[str]) -> int:
     args = parser.read(words)
     target = parser.target(args)
     model = open_model(args)
-    write_result(target, model.sample(args.number, seed=args.seed), draw=plotting.samples)
+    write_result(target, model.sample(args.number, seed=args.seed), draw=draw_samples)
     return 0
 
 
@@ -326,7 +340,7 @@ def decode(words: list[str]) -> int:
     args = parser.read(words)
     target = parser.target(args)
     model = open_model(args)
-    write_result(target, model.inverse_transform(read_codes(Path(args.codes))), plotting.samples)
+    write_result(target, model.inverse_transform(read_codes(Path(args.codes))), draw_samples)
     return 0
 
 

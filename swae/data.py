@@ -30,6 +30,7 @@ __all__ = [
 
 import abc
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,6 +77,12 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def fingerprint(self) -> str:
+        r"""Returns a sum that other samples, or the same in another order, do not have."""
+
+        values = self.x.contiguous().view(torch.uint8).numpy(force=True)
+        return hashlib.sha256(f"{tuple(self.x.shape)}".encode() + values.tobytes()).hexdigest()
 
     def select(self, index: Tensor) -> "Samples":
         r"""Returns the samples at an index.

@@ -317,6 +317,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         self.sample_shape_ = batches.shape
         self.n_features_in_ = int(np.prod(batches.shape))
         self.samples_per_epoch_ = batches.n
+        self.fingerprint_ = train.fingerprint() if isinstance(train, Samples) else None
         self._check_range(train)
         self.fabric_ = fabric_for(self.device, self.settings_["precision"])
         self.autoencoder_ = self._build().to(self.fabric_.device)
@@ -362,6 +363,11 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
     def _restore(self, checkpoint: Checkpoint) -> None:
         r"""Puts model, optimiser and the best epoch where a checkpoint has them."""
 
+        if checkpoint.info.get("data") != self.fingerprint_:
+            raise DataError(
+                "The data is not what the checkpoint was trained on, so training can't go on with "
+                "it; give the same data, or begin anew."
+            )
         try:
             self.autoencoder_.load_state_dict(checkpoint.model)
         except RuntimeError as error:
@@ -418,7 +424,11 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             self.autoencoder_,
             self.optimizer_,
             extra=self.best_.state,
-            info={"best": self.best_.value, "best_epoch": self.best_.epoch},
+            info={
+                "best": self.best_.value,
+                "best_epoch": self.best_.epoch,
+                "data": self.fingerprint_,
+            },
         )
 
     def _split(self, X: Data, y: Any) -> tuple[Samples | LoaderBatches, Samples | None]:  # noqa: ANN401
@@ -506,17 +516,16 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         )
 
     def _check_range(self, train: Samples | LoaderBatches) -> None:
-        r"""Refuses data outside [0, 1] where the cost is a cross-entropy, before training."""
+        r"""Refuses data that a sigmoid can't give, or a cross-entropy compare, before training."""
 
-        cost = self.settings_["reconstruction"]
-        if callable(cost) or "bce" not in cost:
+        if self.settings_["output"] != "sigmoid":
             return
         x = next(train.epoch(0)).x if isinstance(train, LoaderBatches) else train.x
         if x.dtype == torch.uint8 or (x.min() >= 0 and x.max() <= 1):
             return
         raise DataError(
-            f"reconstruction={cost!r} is a cross-entropy, which wants data in [0, 1], but the "
-            f"data reaches from {float(x.min()):.4g} to {float(x.max()):.4g}; scale it, or use "
+            "output='sigmoid' and a cross-entropy want data in [0, 1], but the data reaches from "
+            f"{float(x.min()):.4g} to {float(x.max()):.4g}; scale it, or use "
             "reconstruction='mse' and output='linear'."
         )
 
@@ -840,18 +849,31 @@ def _given_again(
     for name, value in merged.items():
         if not isinstance(value, dict):
             continue
-        if value == {"stored": "samples"} and "penalty.prior.samples" in state:
-            merged[name] = FromSamples(state["penalty.prior.samples"])
-            continue
-        if value == {"stored": "mixture"} and "penalty.prior.means" in state:
-            kept = (state[f"penalty.prior.{part}"] for part in ("means", "scales", "weights"))
-            merged[name] = Mixture(*kept)
+        if name == "prior" and "stored" in value:
+            merged[name] = _stored_prior(value["stored"], state)
             continue
         raise ValueError(
             f"The model was made with your own {name} (a {value.get('given')}), which a file "
             f"can't hold: pass {name}= to load."
         )
     return merged
+
+
+def _stored_prior(kind: str, state: dict[str, Tensor]) -> Prior:
+    r"""Creates the prior whose numbers lie with the weights."""
+
+    try:
+        if kind == "samples":
+            return FromSamples(state["penalty.prior.samples"])
+        if kind == "mixture":
+            return Mixture(
+                *(state[f"penalty.prior.{name}"] for name in ("means", "scales", "weights"))
+            )
+        raise KeyError(kind)
+    except (KeyError, ValueError) as error:
+        raise CorruptError(
+            f"The model lacks numbers of the prior's, {kind!r}: {error}."
+        ) from error
 
 
 def check_number(name: str, value: Any, *, zero: bool) -> None:  # noqa: ANN401 - to be judged

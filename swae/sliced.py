@@ -59,6 +59,7 @@ def sliced_wasserstein(
         The distance to the power p, a scalar, in the samples' dtype (float32 for half precision).
 
     Raises:
+        TypeError: If a sample or the directions are no floating-point tensor.
         ValueError: If the shapes do not fit, a sample is empty, :math:`p < 1`, or weights are
             negative, not finite or all zero.
 
@@ -93,6 +94,8 @@ def sliced_wasserstein(
 
 
 def check_shapes(x: Tensor, y: Tensor, projections: Tensor) -> None:
+    for name, value in (("x", x), ("y", y), ("projections", projections)):
+        check_tensor(name, value)
     for name, value, wanted in (("x", x, "(n, d)"), ("y", y, "(m, d)")):
         if value.ndim != 2 or len(value) == 0:
             raise ValueError(
@@ -109,6 +112,12 @@ def check_shapes(x: Tensor, y: Tensor, projections: Tensor) -> None:
             "x, y and projections have to share the dimension d, but have shapes "
             f"{tuple(x.shape)}, {tuple(y.shape)} and {tuple(projections.shape)}."
         )
+
+
+def check_tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"{name} has to be a floating-point torch tensor, but is {kind}.")
 
 
 class SlicedWassersteinLoss(nn.Module):
@@ -190,9 +199,11 @@ class SlicedWassersteinLoss(nn.Module):
             :math:`\lambda`.
 
         Raises:
+            TypeError: If the codes are no floating-point tensor.
             ValueError: If the codes' shape is not :math:`(N, d)`.
         """
 
+        check_tensor("z", z)
         if z.ndim != 2 or z.shape[1] != self.prior.dim or len(z) == 0:
             raise ValueError(
                 f"z has to have shape (n, {self.prior.dim}) for this prior, with n >= 1, "

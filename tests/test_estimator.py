@@ -14,8 +14,15 @@ from sklearn.exceptions import NotFittedError
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from swae import SWAE, Normal, Ring, Uniform
-from swae.checkpoint import CorruptError, latest_checkpoint, read_folder, write_folder
+from swae import SWAE, FromFunction, FromSamples, Mixture, Normal, Ring, Uniform
+from swae.checkpoint import (
+    CorruptError,
+    from_safetensors,
+    latest_checkpoint,
+    read_folder,
+    to_safetensors,
+    write_folder,
+)
 from swae.data import DataError, Samples
 from swae.estimator import PAPER, PRESETS, STEPS
 from swae.networks import build
@@ -314,7 +321,7 @@ def test_a_ring_is_stratified_as_its_preset_says_and_never_when_measured(preset,
         ({"batch_size": 2.0}, "batch_size has to be a whole number >= 1, but is 2.0"),
         ({"drop_last": "yes"}, "drop_last has to be True or False, but is 'yes'"),
         ({"drop_last": True, "batch_size": 99}, "batch_size must be at most.*got 99"),
-        ({"validation_size": 40}, "validation_size has to be .* below 40, but is 40"),
+        ({"validation_size": 40}, "validation_size has to leave samples .* but is 40 of 40"),
         ({"validation_size": -0.1}, "validation_size has to be a finite number >= 0"),
         ({"validation_size": 2.5}, "validation_size has to be whole above 1, but is 2.5"),
         ({"validation_size": math.inf}, "validation_size has to be a finite number"),
@@ -530,6 +537,25 @@ def test_an_array_as_prior_is_stored(tmp_path, wrap):
     assert same(SWAE.load(tmp_path / "again"), model)
 
 
+@pytest.mark.parametrize(
+    "prior",
+    [
+        Uniform(2),
+        Normal(2),
+        Ring(radius=2.0, sigma=0.5),
+        Ring(stratified=True),
+        Mixture([[0.0, 1.0], [2.0, 3.0]], [0.1, 0.2], [0.3, 0.7]),
+        FromSamples(np.ones((3, 2))),
+    ],
+)
+def test_a_prior_of_ours_is_stored(tmp_path, prior):
+    model = small(prior=prior).fit(vectors())
+    model.save(tmp_path)
+    loaded = SWAE.load(tmp_path)
+    np.testing.assert_array_equal(loaded.sample(20), model.sample(20))
+    assert loaded.evaluate(vectors()) == model.evaluate(vectors())
+
+
 def laplace():
     law = torch.distributions.Laplace(torch.zeros(2), torch.ones(2))
     return torch.distributions.Independent(law, 1)
@@ -538,8 +564,8 @@ def laplace():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("prior", Uniform(2)),
         ("prior", laplace()),
+        ("prior", FromFunction(lambda n, g: torch.rand(n, 2, generator=g), 2)),
         ("reconstruction", huber),
         ("p", torch.abs),
     ],
@@ -631,6 +657,8 @@ HOSTILE = {
     "dim": (params(latent_dim=3), "do not fit its configuration"),
     "huge dim": (params(latent_dim=10**9), "do not fit its configuration"),
     "module": (params(prior="os.system"), "do not fit its configuration: There is no prior"),
+    "stored": (params(prior={"stored": "mixture"}), "lacks .*the prior's"),
+    "stored what": (params(prior={"stored": "function"}), "lacks .*the prior's"),
     "network": (params(network=3), "do not fit its configuration: network"),
     "weight": (params(reg_weight="x"), "do not fit its configuration: reg_weight"),
 }
@@ -646,6 +674,17 @@ def test_hostile_models(tmp_path, fitted, kind):
     with pytest.raises(CorruptError, match=sentence):
         SWAE.load(tmp_path)
     assert time.perf_counter() - began < 1
+
+
+@pytest.mark.parametrize("name", ["samples", "means"])
+def test_a_stored_prior_that_is_none(tmp_path, name):
+    prior = FromSamples(np.ones((3, 2))) if name == "samples" else Mixture(np.ones((3, 2)))
+    small(prior=prior).fit(vectors()).save(tmp_path)
+    state = from_safetensors((tmp_path / "model.safetensors").read_bytes(), tmp_path)
+    state[f"penalty.prior.{name}"][0] = math.nan
+    replaced("model.safetensors", to_safetensors(state))(tmp_path)
+    with pytest.raises(CorruptError, match="finite"):
+        SWAE.load(tmp_path)
 
 
 def test_traversal(tmp_path, fitted):
