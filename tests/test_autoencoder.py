@@ -204,6 +204,8 @@ def test_a_decoder_that_ends_in_its_own_activation_is_refused(last):
     ended = nn.Sequential(decoder, last)
     with pytest.raises(ValueError, match=f"ends in its own {type(last).__name__}, and output="):
         Autoencoder(encoder, ended, Penalty())
+    with pytest.raises(ValueError, match="ends in its own"):
+        Autoencoder(encoder, nn.Sequential(ended, nn.Flatten()), Penalty())
     Autoencoder(encoder, ended, Penalty(), reconstruction="mse", output="linear")
 
 

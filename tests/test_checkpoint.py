@@ -310,11 +310,16 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path, trained, caplog
     assert "Passed over the checkpoint epoch-0004: " in caplog.text
 
 
+def test_damaged_checkpoints_alone_are_no_beginning(tmp_path, trained):
+    CUTS["model"](save_checkpoint(tmp_path, 3, *trained))
+    with pytest.raises(CorruptError, match=r"No checkpoint in .* is whole; --overwrite begins"):
+        latest_checkpoint(tmp_path)
+
+
 def test_damaged_checkpoints_make_room_for_whole_ones(tmp_path, trained):
-    """A run that starts again below two damaged ones keeps what it writes."""
+    """What goes on below damaged ones keeps what it writes."""
     for epoch in (20, 21):
         CUTS["model"](save_checkpoint(tmp_path, epoch, *trained))
-    assert latest_checkpoint(tmp_path) is None
     save_checkpoint(tmp_path, 1, *trained)
     assert latest_checkpoint(tmp_path).epoch == 1
     save_checkpoint(tmp_path, 2, *trained)

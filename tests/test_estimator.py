@@ -356,10 +356,10 @@ def test_a_misspelt_parameter():
         (
             2 * vectors(),
             DataError,
-            r"wants data in \[0, 1\].*output='linear'",
+            r"want data in \[0, 1\].*output='linear'",
         ),
         (vectors() - 1, DataError, "data reaches from -0"),
-        (TensorDataset(torch.as_tensor(2 * vectors())), DataError, "wants data in"),
+        (TensorDataset(torch.as_tensor(2 * vectors())), DataError, "want data in"),
         (np.where(vectors() > 0.99, np.nan, vectors()), DataError, "first of them row"),
         (np.ones(5), ValueError, "row per sample"),
         ([[1.0, 2.0]], TypeError, "NumPy array or tensor, got list"),
@@ -468,9 +468,11 @@ def test_a_checkpoint_of_another_model(tmp_path):
     for _ in model.fit_epochs(vectors()):
         model.save_checkpoint(tmp_path)
     checkpoint = latest_checkpoint(tmp_path)
-    for other, X in ((small(), vectors(d=7)), (small(latent_dim=3), vectors())):
-        with pytest.raises(ValueError, match=r"checkpoint does not fit: .* other settings, or of"):
-            other.fit_epochs(X, checkpoint=checkpoint)
+    for X in (vectors(d=7), 1 - vectors(), vectors(41)):
+        with pytest.raises(DataError, match="data is not what the checkpoint was trained on"):
+            small().fit_epochs(X, checkpoint=checkpoint)
+    with pytest.raises(ValueError, match=r"checkpoint does not fit: .* other settings, or of"):
+        small(latent_dim=3).fit_epochs(vectors(), checkpoint=checkpoint)
 
 
 # ----- on disk

@@ -117,7 +117,7 @@ def test_errors_are_exact_where_float32_is_not():
 
 @pytest.mark.parametrize("prior", PRIORS, ids=str)
 def test_the_prior_s_own_codes_score_about_the_null(prior):
-    match = match_prior(prior.sample(1000), prior)
+    match = match_prior(prior.sample(500), prior, n_projections=200)
     for name in ("sw2", "sw2_axes", "sw2_principal"):
         ratio = getattr(match, name) / getattr(match, f"{name}_null")
         assert 0.3 < ratio < 3
@@ -128,16 +128,26 @@ def test_the_prior_s_own_codes_score_about_the_null(prior):
 def test_shifted_codes(dim):
     """SW2 of a shift s is the mean of (theta s)^2, which is |s|^2 / d."""
     prior = Normal(dim)
-    z = prior.sample(4000)
+    z = prior.sample(1000)
     z[:, 0] += 3
-    match = match_prior(z, prior)
+    match = match_prior(z, prior, n_projections=500)
     assert match.sw2 == pytest.approx(9 / dim, rel=0.1)
     assert match.sw2_axes == pytest.approx(9 / dim, rel=0.1)
 
 
+@pytest.mark.parametrize("n", [100, 1000])
+def test_the_null_of_the_uniform_prior(n):
+    """Between two samples on an axis: 2/n times the integral of F(1 - F)/f, which is 4/(3n)."""
+    draws = [
+        match_prior(torch.zeros(n, 2), Uniform(2), seed=s, n_projections=10) for s in range(10)
+    ]
+    nulls = [match.sw2_axes_null for match in draws]
+    assert sum(nulls) / len(nulls) == pytest.approx(4 / (3 * n), rel=0.25)
+
+
 def test_codes_at_the_origin():
     """SW2 to a point is the mean of (theta z)^2: the variance of a coordinate, 1/3."""
-    match = match_prior(torch.zeros(3000, 4), Uniform(4))
+    match = match_prior(torch.zeros(1000, 4), Uniform(4), n_projections=500)
     for value in (match.sw2, match.sw2_axes, match.sw2_principal):
         assert value == pytest.approx(1 / 3, rel=0.05)
 
@@ -148,7 +158,7 @@ def test_axes_and_principal_directions_see_what_random_ones_do_not():
     flat = prior.sample(1000) @ half @ half.mT
     corners = prior.sample(1000).sign() / math.sqrt(3)
     for z, name in ((flat, "sw2_principal"), (corners, "sw2_axes")):
-        match = match_prior(z, prior)
+        match = match_prior(z, prior, n_projections=200)
         seen, blind = (getattr(match, n) / getattr(match, f"{n}_null") for n in (name, "sw2"))
         assert seen > 5 * blind
 
