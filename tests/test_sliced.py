@@ -250,13 +250,13 @@ def test_what_is_no_floating_point_tensor_is_refused(unchecked, z):
 @pytest.mark.parametrize(
     ("dim", "n_projections", "factor"), [(2, 50, 20), (8, 64, 2), (128, 512, 2)]
 )
-def test_the_gradient_has_little_noise(dim, n_projections, factor, draws=100):
+def test_the_gradient_has_little_noise(dim, n_projections, factor):
     """Quasi-random samples and slices that keep apart, against independent ones."""
     z = Uniform(dim).sample(500).requires_grad_()
     noise = []
     for settings in ({}, {"slices": "iid", "quasi": False}):
         penalty = SlicedWassersteinLoss(Uniform(dim), n_projections, **settings).eval()
-        gradients = [torch.autograd.grad(penalty(z), z)[0] for _ in range(draws)]
+        gradients = [torch.autograd.grad(penalty(z), z)[0] for _ in range(100)]
         noise.append(torch.stack(gradients).var(dim=0).sum())
     assert noise[1] > factor * noise[0]
 
