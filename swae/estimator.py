@@ -2,25 +2,18 @@ r"""The estimator: one object that fits, encodes, decodes and samples.
 
 Its constructor is the project's only configuration. The command line's flags are made from its
 signature, and a stored model's ``config.json`` holds its parameters. A parameter that is
-:py:`None` comes from the preset:
-
-- ``paper`` is the appendix of the paper: RMSprop at a constant rate, batches of 500, 50
-  independent directions, independent samples of the prior, :math:`\lambda = 10`, 20 epochs.
-- ``authors`` is their notebooks: the same for 30 epochs, and :math:`\lambda` grows by a tenth at
-  the start of each epoch with index 11 to 29.
-- ``best`` is ours: the low-variance penalty, Adam, one cycle of the learning rate, and a part of
-  the training data held back to look at.
+:py:`None` comes from the preset (:mod:`swae.presets`).
 """
 
-__all__ = ["PRESETS", "SWAE", "Preset"]
+__all__ = ["SWAE"]
 
 import copy
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sized
-from numbers import Integral, Real
+from collections.abc import Callable, Iterator, Sized
+from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast, get_args
 
 import numpy as np
 import torch
@@ -35,7 +28,6 @@ from .autoencoder import Autoencoder, Output, Reconstruction, check_settings
 from .checkpoint import (
     Checkpoint,
     CorruptError,
-    from_json,
     from_safetensors,
     read_folder,
     restore_optimizer,
@@ -56,19 +48,32 @@ from .data import (
 )
 from .metrics import Evaluation, evaluate, evaluating
 from .networks import Network, build, glorot_
+from .presets import (
+    GROWTH_FROM,
+    NAMES,
+    NUMBERS,
+    PAPER,
+    PRESETS,
+    STEPS,
+    SWITCHES,
+    Preset,
+    check_count,
+    check_number,
+    check_switch,
+)
 from .priors import (
     FromDistribution,
     FromSamples,
-    Mixture,
     Prior,
     Ring,
-    name_of,
     prior_from_name,
 )
 from .projections import Slices
 from .projections import resolve as resolve_slices
 from .seeding import stream, stream_seed
 from .sliced import SlicedWassersteinLoss
+from .stopping import Best
+from .storage import FORMAT, given_again, plain, read_config
 from .training import (
     Epoch,
     Optimizer,
@@ -84,74 +89,6 @@ from .training import (
 from .univariate import Cost
 
 logger = logging.getLogger("swae")
-
-Preset = Literal["best", "paper", "authors"]
-r"""The names of the presets."""
-
-FORMAT = 1
-r"""The version of the model folder's format."""
-
-PAPER: dict[str, Any] = {
-    "prior": "uniform",
-    "reg_weight": 10.0,
-    "reg_growth": 1.0,
-    "n_projections": 50,
-    "slices": "iid",
-    "quasi": False,
-    "oversampling": 1,
-    "stratified": True,
-    "reconstruction": "bce+l1",
-    "output": "sigmoid",
-    "optimizer": "rmsprop",
-    "learning_rate": 1e-3,
-    "schedule": "constant",
-    "max_epochs": 20,
-    "batch_size": 500,
-    "drop_last": True,
-    "validation_size": 0,
-}
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": PAPER,
-    "authors": PAPER | {"max_epochs": 30, "reg_growth": 1.1},
-    "best": PAPER
-    | {
-        "reg_weight": 20.0,
-        "slices": "auto",
-        "quasi": True,
-        "stratified": False,
-        "optimizer": "adam",
-        "learning_rate": 2e-3,
-        "schedule": "one-cycle",
-        "max_epochs": None,
-        "batch_size": None,
-        "drop_last": False,
-        "validation_size": 1 / 12,
-    },
-}
-r"""What :py:`None` stands for. Where it still is :py:`None`, it follows from the data's size."""
-
-STEPS = 3000
-r"""The steps that ``best`` takes at least, so that small data is seen often enough."""
-
-GROWTH_FROM = 11
-r"""The epoch, counted from 0, at whose start the weight of the penalty first grows."""
-
-NAMES: dict[str, Any] = {
-    "preset": Preset,
-    "network": Network,
-    "slices": Slices,
-    "optimizer": Optimizer,
-    "schedule": Schedule,
-    "precision": Precision,
-}
-r"""The closed lists that parameters name from; reconstruction and output have their own check."""
-
-NUMBERS = {"reg_weight": True, "reg_growth": True, "learning_rate": False, "validation_size": True}
-r"""The parameters that are finite numbers, and whether they may be 0."""
-
-SWITCHES = ("quasi", "stratified", "drop_last")
-r"""The parameters that are true or false."""
 
 Data = Samples | np.ndarray[Any, Any] | Tensor | Dataset[Any] | DataLoader[Any]
 r"""What :meth:`SWAE.fit` takes."""
@@ -744,7 +681,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             "swae": __version__,
             "shape": list(self.sample_shape_),
             "epochs": self.n_epochs_,
-            "params": {name: _plain(value) for name, value in self.settings_.items()},
+            "params": {name: plain(value) for name, value in self.settings_.items()},
         }
         write_folder(
             Path(folder),
@@ -770,9 +707,9 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
 
         folder = Path(folder)
         files = read_folder(folder)
-        config = _config(files, folder)
+        config = read_config(files, folder, cls().get_params())
         state = from_safetensors(files["model.safetensors"], folder / "model.safetensors")
-        model = cls(**_given_again(config["params"], params, state))
+        model = cls(**given_again(config["params"], params, state))
         model.sample_shape_ = tuple(config["shape"])
         model.n_features_in_ = math.prod(model.sample_shape_)
         model.n_epochs_ = config["epochs"]
@@ -803,115 +740,3 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         model = self._build()
         model.load_state_dict(state)
         return model
-
-
-def _config(files: Mapping[str, bytes], folder: Path) -> dict[str, Any]:
-    r"""Reads a stored model's configuration, of which nothing is believed."""
-
-    path = folder / "config.json"
-    if not {"config.json", "model.safetensors"} <= set(files):
-        raise CorruptError(f"{folder} lacks config.json or model.safetensors in its manifest.")
-    config = from_json(files["config.json"], path)
-    if not isinstance(config, dict) or "format" not in config:
-        raise CorruptError(f"{path} is no model's configuration.")
-    if config["format"] != FORMAT:
-        raise CorruptError(
-            f"{folder} has format {config['format']!r}, but this swae reads {FORMAT}."
-        )
-    shape, epochs, params = (config.get(name) for name in ("shape", "epochs", "params"))
-    whole = isinstance(shape, list) and all(type(size) is int for size in (*shape, epochs))
-    if not (whole and isinstance(params, dict) and params.keys() <= SWAE().get_params().keys()):
-        raise CorruptError(f"{path} is no model's configuration.")
-    return config
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever a parameter is
-    r"""Returns what JSON can hold of a parameter: itself, or the name of its kind."""
-
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, FromSamples | np.ndarray | Tensor | list):
-        return {"stored": "samples"}
-    if isinstance(value, Mixture):
-        return {"stored": "mixture"}
-    if isinstance(value, Prior) and (name := name_of(value)) is not None:
-        return name
-    return {"given": type(value).__name__}
-
-
-def _given_again(
-    stored: dict[str, Any], params: dict[str, Any], state: dict[str, Tensor]
-) -> dict[str, Any]:
-    r"""Fills in what a file could not hold: from the weights, or from what was passed."""
-
-    merged = stored | params
-    for name, value in merged.items():
-        if not isinstance(value, dict):
-            continue
-        if name == "prior" and "stored" in value:
-            merged[name] = _stored_prior(value["stored"], state)
-            continue
-        raise ValueError(
-            f"The model was made with your own {name} (a {value.get('given')}), which a file "
-            f"can't hold: pass {name}= to load."
-        )
-    return merged
-
-
-def _stored_prior(kind: str, state: dict[str, Tensor]) -> Prior:
-    r"""Creates the prior whose numbers lie with the weights."""
-
-    try:
-        if kind == "samples":
-            return FromSamples(state["penalty.prior.samples"])
-        if kind == "mixture":
-            return Mixture(
-                *(state[f"penalty.prior.{name}"] for name in ("means", "scales", "weights"))
-            )
-        raise KeyError(kind)
-    except (KeyError, ValueError) as error:
-        raise CorruptError(
-            f"The model lacks numbers of the prior's, {kind!r}: {error}."
-        ) from error
-
-
-def check_number(name: str, value: Any, *, zero: bool) -> None:  # noqa: ANN401 - to be judged
-    number = isinstance(value, Real) and not isinstance(value, bool)
-    if not (number and 0 <= value < math.inf and (zero or value > 0)):
-        bound = ">= 0" if zero else "> 0"
-        raise ValueError(f"{name} has to be a finite number {bound}, but is {value!r}.")
-
-
-def check_switch(name: str, value: Any) -> None:  # noqa: ANN401 - to be judged
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} has to be True or False, but is {value!r}.")
-
-
-def check_count(name: str, value: Any) -> None:  # noqa: ANN401 - to be judged
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} has to be a whole number >= 1, but is {value!r}.")
-
-
-class Best:
-    r"""The best epoch so far, by the loss on samples held back."""
-
-    def __init__(self, patience: int | None) -> None:
-        self.patience = patience
-        self.value: float | None = None
-        self.epoch = 0
-        self.state: dict[str, Tensor] | None = None
-
-    def offer(self, value: float, epoch: int, model: nn.Module) -> None:
-        if self.value is None or value < self.value:
-            self.value, self.epoch = value, epoch
-            self.state = {name: t.detach().clone() for name, t in model.state_dict().items()}
-
-    def is_over(self, epoch: int) -> bool:
-        return self.patience is not None and epoch - self.epoch >= self.patience
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        self.value = checkpoint.info.get("best")
-        self.epoch = checkpoint.info.get("best_epoch", 0)
-        self.state = checkpoint.extra or None

@@ -24,8 +24,8 @@ from swae.checkpoint import (
     write_folder,
 )
 from swae.data import DataError, Samples
-from swae.estimator import PAPER, PRESETS, STEPS
 from swae.networks import build
+from swae.presets import PAPER, PRESETS, STEPS
 
 SMALL = {"max_epochs": 2, "batch_size": 16, "n_projections": 10}
 

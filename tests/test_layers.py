@@ -12,8 +12,9 @@ LAYERS = (
     "seeding univariate projections kernels",
     "sliced priors penalties networks",
     "autoencoder",
-    "images sources data training metrics checkpoint",
-    "estimator montage canvas plotting paper progress run flags commands cli explorer",
+    "images sources data training metrics checkpoint stopping",
+    "presets storage estimator montage canvas plotting paper explorer progress run flags commands "
+    "cli",
 )
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names.split()}
 

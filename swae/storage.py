@@ -1,0 +1,95 @@
+r"""What a stored model's configuration can hold.
+
+``config.json`` holds names and numbers, never code. A prior that is an array or a mixture lies
+with the weights; a prior of ours is its name; networks, functions and distributions of the user's
+own are only named by their type, and have to be passed again when the model is loaded.
+"""
+
+__all__ = ["FORMAT", "given_again", "plain", "read_config"]
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from .checkpoint import CorruptError, from_json
+from .priors import FromSamples, Mixture, Prior, name_of
+
+FORMAT = 1
+r"""The version of the model folder's format."""
+
+
+def read_config(
+    files: Mapping[str, bytes], folder: Path, known: Collection[str]
+) -> dict[str, Any]:
+    r"""Reads a stored model's configuration, of which nothing is believed."""
+
+    path = folder / "config.json"
+    if not {"config.json", "model.safetensors"} <= set(files):
+        raise CorruptError(f"{folder} lacks config.json or model.safetensors in its manifest.")
+    config = from_json(files["config.json"], path)
+    if not isinstance(config, dict) or "format" not in config:
+        raise CorruptError(f"{path} is no model's configuration.")
+    if config["format"] != FORMAT:
+        raise CorruptError(
+            f"{folder} has format {config['format']!r}, but this swae reads {FORMAT}."
+        )
+    shape, epochs, params = (config.get(name) for name in ("shape", "epochs", "params"))
+    whole = isinstance(shape, list) and all(type(size) is int for size in (*shape, epochs))
+    if not (whole and isinstance(params, dict) and params.keys() <= set(known)):
+        raise CorruptError(f"{path} is no model's configuration.")
+    return config
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a parameter is
+    r"""Returns what JSON can hold of a parameter: itself, or the name of its kind."""
+
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, FromSamples | np.ndarray | Tensor | list):
+        return {"stored": "samples"}
+    if isinstance(value, Mixture):
+        return {"stored": "mixture"}
+    if isinstance(value, Prior) and (name := name_of(value)) is not None:
+        return name
+    return {"given": type(value).__name__}
+
+
+def given_again(
+    stored: dict[str, Any], params: dict[str, Any], state: dict[str, Tensor]
+) -> dict[str, Any]:
+    r"""Fills in what a file could not hold: from the weights, or from what was passed."""
+
+    merged = stored | params
+    for name, value in merged.items():
+        if not isinstance(value, dict):
+            continue
+        if name == "prior" and "stored" in value:
+            merged[name] = stored_prior(value["stored"], state)
+            continue
+        raise ValueError(
+            f"The model was made with your own {name} (a {value.get('given')}), which a file "
+            f"can't hold: pass {name}= to load."
+        )
+    return merged
+
+
+def stored_prior(kind: str, state: dict[str, Tensor]) -> Prior:
+    r"""Creates the prior whose numbers lie with the weights."""
+
+    try:
+        if kind == "samples":
+            return FromSamples(state["penalty.prior.samples"])
+        if kind == "mixture":
+            return Mixture(
+                *(state[f"penalty.prior.{name}"] for name in ("means", "scales", "weights"))
+            )
+        raise KeyError(kind)
+    except (KeyError, ValueError) as error:
+        raise CorruptError(
+            f"The model lacks numbers of the prior's, {kind!r}: {error}."
+        ) from error
