@@ -14,7 +14,7 @@ __all__ = ["Autoencoder", "Loss", "Output", "Reconstruction"]
 
 from collections.abc import Callable
 from numbers import Real
-from typing import Literal, NamedTuple, cast, get_args
+from typing import Literal, NamedTuple, cast, final, get_args
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +45,7 @@ class Loss(NamedTuple):
     weighted: dict[str, Float[Tensor, ""]]
 
 
+@final
 class Autoencoder(nn.Module):
     r"""Encoder, decoder and penalty.
 

@@ -475,6 +475,7 @@ def dataset_loader(
     return DataLoader(data, batch_size, sampler=order, drop_last=drop_last, collate_fn=collate)
 
 
+@final
 class EpochOrder(Sampler[int]):
     """The order that `ArrayBatches` has."""
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Sized
 from numbers import Integral
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, cast, final, get_args
 
 import numpy as np
 import torch
@@ -94,6 +94,7 @@ Data = Samples | np.ndarray[Any, Any] | Tensor | Dataset[Any] | DataLoader[Any]
 r"""What :meth:`SWAE.fit` takes."""
 
 
+@final
 class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     r"""The sliced-Wasserstein autoencoder as an estimator.
 

@@ -12,7 +12,7 @@ import re
 import sys
 import typing
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, final
 
 import docstring_parser
 import yaml
@@ -35,6 +35,7 @@ FLAGS = {"random_state": "seed"}
 r"""The names of flags that differ from the parameters'."""
 
 
+@final
 class Parser(ArgumentParser):
     r"""Parser of one command's words.
 

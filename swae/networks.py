@@ -26,7 +26,7 @@ __all__ = [
 import itertools
 import math
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal, final, get_args
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +40,7 @@ SLOPE = 0.2
 r"""The slope of the paper's leaky ReLU where its argument is negative."""
 
 
+@final
 class Float32Linear(nn.Linear):
     r"""A linear layer that autocast leaves in float32: the last one before the codes.
 
@@ -51,6 +52,7 @@ class Float32Linear(nn.Linear):
             return F.linear(x.to(self.weight.dtype), self.weight, self.bias)
 
 
+@final
 class UpConv2d(nn.Conv2d):
     r"""A nearest upsampling by 2 and a 3x3 convolution, as one transposed convolution.
 
@@ -71,6 +73,7 @@ class UpConv2d(nn.Conv2d):
         return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=padding)
 
 
+@final
 class Crop(nn.Module):
     r"""Keeps the first h rows and w columns."""
 

@@ -40,6 +40,7 @@ import inspect
 import math
 import numbers
 from collections.abc import Callable, Sequence
+from typing import final
 
 import numpy as np
 import torch
@@ -125,6 +126,7 @@ class CubePrior(Prior):
     r"""Abstract law that is the image of a unit cube."""
 
     cube_dim: int
+    stratified: bool = False  # whether u_1 is evenly spaced within an independent draw
 
     @abc.abstractmethod
     def from_cube(self, u: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch d"]:
@@ -165,8 +167,11 @@ class CubePrior(Prior):
         rows = 1 if quasi else n
         u = torch.rand(rows, self.cube_dim, generator=generator, device=source, dtype=dtype)
         u = u.to(device)
-
-        return (sobol(n, self.cube_dim, device, dtype) + u).remainder(1) if quasi else u
+        if quasi:
+            return (sobol(n, self.cube_dim, device, dtype) + u).remainder(1)
+        if self.stratified:
+            u[:, 0] = torch.arange(n, device=device, dtype=dtype) / n
+        return u
 
 
 @functools.lru_cache(maxsize=16)
@@ -191,6 +196,7 @@ def polar(radius: Tensor, turn: Tensor) -> Tensor:
     return torch.stack((radius * angle.cos(), radius * angle.sin()), dim=-1)
 
 
+@final
 class Uniform(CubePrior):
     r"""The uniform law on the cube :math:`[-1, 1]^d`.
 
@@ -212,6 +218,7 @@ class Uniform(CubePrior):
         return (z.abs() <= 1).all(dim=-1)
 
 
+@final
 class Normal(CubePrior):
     r"""The standard normal law :math:`\mathcal{N}(0, I)`.
 
@@ -233,6 +240,7 @@ class Normal(CubePrior):
         return z.norm(dim=-1) <= math.sqrt(self.dim) + TAIL
 
 
+@final
 class Ring(CubePrior):
     r"""The paper's ring: a circle line with Gaussian noise on each coordinate.
 
@@ -258,19 +266,6 @@ class Ring(CubePrior):
         self.sigma = check_number("sigma", sigma, least=0)
         self.stratified = stratified
 
-    def uniforms(
-        self,
-        n: int,
-        generator: torch.Generator | None,
-        quasi: bool,
-        device: torch.device | None,
-        dtype: torch.dtype | None,
-    ) -> Float[Tensor, "n k"]:
-        u = super().uniforms(n, generator, quasi, device, dtype)
-        if self.stratified and not quasi:
-            u[:, 0] = torch.arange(n, device=u.device, dtype=u.dtype) / n
-        return u
-
     def from_cube(self, u: Float[Tensor, "*batch k"]) -> Float[Tensor, "*batch d"]:
         radius = torch.full_like(u[..., 0], self.radius)
         return polar(radius, u[..., 0]) + self.sigma * standard_normal(u[..., 1:])
@@ -283,6 +278,7 @@ class Ring(CubePrior):
         return f"radius={self.radius}, sigma={self.sigma}, stratified={self.stratified}"
 
 
+@final
 class Circle(CubePrior):
     r"""The paper's circle: radius and angle both uniform, so that the centre is dense.
 
@@ -303,6 +299,7 @@ class Circle(CubePrior):
         return z.norm(dim=-1) <= 1
 
 
+@final
 class Bowl(CubePrior):
     r"""A disk whose density rises in proportion to the radius: :math:`r = u^{1/3}`.
 
@@ -323,6 +320,7 @@ class Bowl(CubePrior):
         return z.norm(dim=-1) <= 1
 
 
+@final
 class Sphere(CubePrior):
     r"""The uniform law on the unit sphere :math:`S^{d-1}` of :math:`\mathbb{R}^d`.
 
@@ -347,6 +345,7 @@ class Sphere(CubePrior):
         return (z.norm(dim=-1) - 1).abs() <= SHELL
 
 
+@final
 class Ball(CubePrior):
     r"""The uniform law in the unit ball of :math:`\mathbb{R}^d`: a disk for d = 2.
 
@@ -381,6 +380,7 @@ def on_sphere(u: Tensor, dim: int) -> Tensor:
     return z / z.norm(dim=-1, keepdim=True).clamp_min(tiny)
 
 
+@final
 class Mixture(CubePrior):
     r"""A mixture of isotropic Gaussians.
 
@@ -482,6 +482,7 @@ class Mixture(CubePrior):
         return f"dim={self.dim}, components={len(self.means)}"
 
 
+@final
 class FromSamples(Prior):
     r"""The law of an array of samples, drawn with replacement.
 
@@ -528,6 +529,7 @@ class FromSamples(Prior):
         return None
 
 
+@final
 class FromDistribution(Prior):
     r"""The law of a :class:`torch.distributions.Distribution` of vectors.
 
@@ -610,6 +612,7 @@ def marginals(distribution: Distribution) -> Distribution | None:
     return base
 
 
+@final
 class FromFunction(Prior):
     r"""The law of what a function returns.
 

@@ -8,11 +8,12 @@ __all__ = ["Reporter"]
 
 import sys
 import time
-from typing import TextIO
+from typing import TextIO, final
 
 from tqdm import tqdm
 
 
+@final
 class Reporter:
     r"""Reports training.
 

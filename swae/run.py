@@ -22,7 +22,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import yaml
 
@@ -36,6 +36,7 @@ class RunError(ValueError):
     r"""A run folder that can't be used as asked."""
 
 
+@final
 class Run:
     r"""A run folder.
 

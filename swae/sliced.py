@@ -17,6 +17,8 @@ evenly, :math:`\theta` by :mod:`swae.projections` and the samples from a shifted
 
 __all__ = ["SlicedWassersteinLoss", "sliced_wasserstein"]
 
+from typing import final
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -120,6 +122,7 @@ def check_tensor(name: str, value: object) -> None:
         raise TypeError(f"{name} has to be a floating-point torch tensor, but is {kind}.")
 
 
+@final
 class SlicedWassersteinLoss(nn.Module):
     r"""Pulls codes to a prior: the penalty of Eq. 16, to drop into any model.
 

@@ -7,11 +7,14 @@ part of a checkpoint, so that an interrupted run stops where an uninterrupted on
 
 __all__ = ["Best"]
 
+from typing import final
+
 from torch import Tensor, nn
 
 from .checkpoint import Checkpoint
 
 
+@final
 class Best:
     r"""The best epoch so far, by the loss on samples held back.
 

@@ -1,7 +1,10 @@
 """Imports go up the layers or along them, never down and never in a circle."""
 
 import ast
+import dataclasses
 import graphlib
+import importlib
+import inspect
 from importlib.util import resolve_name
 from pathlib import Path
 
@@ -62,3 +65,24 @@ def test_violations_are_found():
     assert imported(source) == {"sliced", "cli", "estimator", "data"}
     assert imported("from ..sliced import x", "swae.kernels") == {"sliced"}
     assert violations({"univariate": {"sliced"}, "cli": {"data"}}) == [("univariate", "sliced")]
+
+
+def classes():
+    modules = [importlib.import_module(f"swae.{path.stem}") for path in ROOT.glob("[!_]*.py")]
+    found = {c for module in modules for c in vars(module).values() if isinstance(c, type)}
+    return [c for c in found if c.__module__.startswith("swae.") and not is_record(c)]
+
+
+def is_record(c):
+    """Exceptions, tuples with names, frozen dataclasses and protocols are neither."""
+    frozen = dataclasses.is_dataclass(c) and c.__dataclass_params__.frozen
+    return frozen or issubclass(c, BaseException | tuple) or getattr(c, "_is_protocol", False)
+
+
+def test_classes_are_abstract_or_final():
+    open_ends = [
+        c.__name__
+        for c in classes()
+        if not (inspect.isabstract(c) or getattr(c, "__final__", False))
+    ]
+    assert open_ends == []
