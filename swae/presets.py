@@ -57,7 +57,6 @@ PRESETS: dict[str, dict[str, Any]] = {
     "authors": PAPER | {"max_epochs": 30, "reg_growth": 1.1},
     "best": PAPER
     | {
-        "reg_weight": 20.0,
         "slices": "auto",
         "quasi": True,
         "stratified": False,
