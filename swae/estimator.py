@@ -602,8 +602,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             ValueError: If n is less than 1.
         """
 
-        if not isinstance(n, int) or n < 1:
-            raise ValueError(f"n has to be a whole number >= 1, but is {n!r}.")
+        check_count("n", n)
         return self.inverse_transform(self.fitted_.sample_codes(n, seed=seed))
 
     def sample_codes(self, n: int, *, seed: int | None = None) -> np.ndarray[Any, Any]:
