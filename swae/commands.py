@@ -30,8 +30,6 @@ from .seeding import stream
 from .sources import SOURCES, load, reading
 from .training import Epoch
 
-logger = logging.getLogger("swae")
-
 SHOWN = 5000
 r"""The most codes that a picture shows."""
 

@@ -254,7 +254,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         self.settings_ = self._resolve(train)
         batches = self._batches(train)
         self.sample_shape_ = batches.shape
-        self.n_features_in_ = int(np.prod(batches.shape))
+        self.n_features_in_ = math.prod(batches.shape)
         self.samples_per_epoch_ = batches.n
         self.fingerprint_ = train.fingerprint() if isinstance(train, Samples) else None
         self._check_range(train)

@@ -12,6 +12,7 @@ __all__ = [
     "GROWTH_FROM",
     "NAMES",
     "NUMBERS",
+    "PAPER",
     "PRESETS",
     "STEPS",
     "SWITCHES",

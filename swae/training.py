@@ -28,7 +28,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from lightning_fabric import Fabric
@@ -73,14 +73,6 @@ class Epoch(NamedTuple):
     learning_rate: float
 
 
-class Trainable(Protocol):
-    r"""All that training asks of a model."""
-
-    def loss(
-        self, x: Tensor, labels: Tensor | None = None, *, generator: torch.Generator | None = None
-    ) -> Loss: ...
-
-
 Progress = Callable[[int, int, dict[str, float]], None]
 r"""Called after each step with the step, the number of samples and the loss's parts."""
 
@@ -112,8 +104,7 @@ def train_epochs(
         progress: Called after each step.
 
     Yields:
-        The epochs' records. The model is in training mode during an epoch only by its own doing:
-        it is set anew at the start of each.
+        The epochs' records. The model is put into training mode at the start of each epoch.
 
     Raises:
         DivergedError: If a loss or a gradient is not finite, and then the step is not taken; or
@@ -146,10 +137,7 @@ def train_epochs(
         count = 0
 
         for i, (x, labels) in enumerate(batches.epoch(index)):
-            factor = learning_rate(schedule, step / total)
-            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["lr"] = peak * factor
-
+            set_rates(optimizer, peaks, learning_rate(schedule, step / total))
             x = x.to(fabric.device, non_blocking=True)
             labels = None if labels is None else labels.to(fabric.device, non_blocking=True)
             generator = stream(seed, "penalty", step)
@@ -175,11 +163,17 @@ def train_epochs(
         check_weights(model, step)
         means = {name: float(value) / count for name, value in sums.items()}
         rate = optimizer.param_groups[0]["lr"]
-        for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-            group["lr"] = peak
+        set_rates(optimizer, peaks, 1.0)
         seconds = time.perf_counter() - began
 
         yield Epoch(index + 1, step, seconds, means.pop("loss"), means, rate)
+
+
+def set_rates(optimizer: torch.optim.Optimizer, peaks: list[float], factor: float) -> None:
+    r"""Sets the learning rate of each group of parameters to a share of its peak."""
+
+    for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+        group["lr"] = peak * factor
 
 
 def learning_rate(schedule: Schedule, t: float, warm: float = 0.25, low: float = 0.04) -> float:
