@@ -17,19 +17,24 @@ evenly, :math:`\theta` by :mod:`swae.projections` and the samples from a shifted
 
 __all__ = ["SlicedWassersteinLoss", "sliced_wasserstein"]
 
-from typing import final
+from collections.abc import Callable
+from typing import Any, cast, final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from .priors import Prior
 from .projections import Slices, draw, resolve
 from .univariate import Cost, at_least_single, check_dtypes, cost_function, wasserstein_1d
 
-CHUNK = 2**25
-r"""The most projected values (samples times directions) that are held at once."""
+CHUNK = 2**23
+r"""The most projected values (samples times directions) that are held at once.
+
+They are what a device is busy with for long enough, and on a CPU small enough for the allocator to
+use their memory again; larger blocks it hands back to the system, whose fresh pages cost as much
+as the arithmetic.
+"""
 
 
 def sliced_wasserstein(
@@ -81,18 +86,70 @@ def sliced_wasserstein(
     with torch.autocast(x.device.type, enabled=False):
         x, y = at_least_single(x), at_least_single(y)
         check_dtypes(x, y)
-        directions = projections.to(x.dtype).mT
 
-        # W_p of a slice, a mean over samples; the slices are rows, for sorts along memory.
-        def slices(theta: Tensor) -> Tensor:
+        # W_p of slices, a mean over samples; the slices are rows, for sorts along memory.
+        def slices(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
             return wasserstein_1d(theta @ x.mT, theta @ y.mT, p, x_weights, y_weights)
 
+        theta = projections.to(x.dtype).mT
         rows = max(1, CHUNK // (len(x) + len(y)))
-        if len(directions) <= rows:
-            return slices(directions).mean()
-        return torch.cat(
-            [checkpoint(slices, theta, use_reentrant=False) for theta in directions.split(rows)]
-        ).mean()
+        if len(theta) <= rows or torch.compiler.is_compiling():
+            return slices(theta, x, y).mean()
+        return chunked_mean(slices, rows, theta, x, y)
+
+
+def chunked_mean(
+    slices: Callable[..., Tensor], rows: int, theta: Tensor, x: Tensor, y: Tensor
+) -> Tensor:
+    r"""Computes the mean over slices in chunks, without keeping what lies between."""
+
+    wanted = [torch.is_grad_enabled() and v.requires_grad for v in (theta, x, y)]
+    if any(wanted):
+        return cast(Tensor, ChunkedMean.apply(slices, rows, wanted, theta, x, y)[0])
+    return torch.cat([slices(part, x, y) for part in theta.split(rows)]).mean()
+
+
+@final
+class ChunkedMean(torch.autograd.Function):
+    r"""The mean over slices whose gradient is taken chunk by chunk, on the way forward.
+
+    The value is a scalar and linear in its chunks, so that its gradient is known, but for a
+    factor, when a chunk is at hand. So nothing between is kept for the backward pass, or computed
+    again there.
+    """
+
+    @staticmethod
+    def forward(
+        slices: Callable[..., Tensor],
+        rows: int,
+        wanted: list[bool],
+        *inputs: Tensor,
+    ) -> tuple[Tensor, ...]:
+        with torch.enable_grad():
+            theta, x, y = (
+                v.detach().requires_grad_(w) for v, w in zip(inputs, wanted, strict=True)
+            )
+            total = x.new_zeros(())
+            for part in theta.split(rows):
+                chunk = slices(part, x, y).sum() / len(theta)
+                chunk.backward()
+                total += chunk.detach()
+        return total, *(v.grad for v in (theta, x, y) if v.grad is not None)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
+        ctx.slices, _, ctx.wanted, *samples = inputs
+        ctx.mark_non_differentiable(*output[1:])
+        ctx.save_for_backward(*samples, *output[1:])
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        samples, gradients = ctx.saved_tensors[:3], iter(ctx.saved_tensors[3:])
+        if torch.is_grad_enabled():  # a second derivative is wanted, of the whole
+            pull = torch.func.vjp(lambda *v: ctx.slices(*v).mean(), *samples)[1]
+            gradients = (d for d, w in zip(pull(g), ctx.wanted, strict=True) if w)
+            g = g.new_ones(())
+        return None, None, None, *(g * next(gradients) if w else None for w in ctx.wanted)
 
 
 def check_shapes(x: Tensor, y: Tensor, projections: Tensor) -> None:

@@ -30,6 +30,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from .kernels import cpu
+
 Cost = float | Callable[[Tensor], Tensor]
 r"""The exponent :math:`p \geq 1` of :math:`|t|^p`, or a convex function of the difference."""
 
@@ -95,11 +97,20 @@ def wasserstein_1d(
 
 
 def unweighted(x: Tensor, y: Tensor, cost: Callable[[Tensor], Tensor]) -> Tensor:
-    r"""Pairs the sorted samples, each point of a side having the same mass."""
+    r"""Pairs the sorted samples, each point of a side having the same mass.
+
+    Where one side alone wants a gradient, each of its points is brought what it is paired with:
+    nothing has to be carried back to where it came from.
+    """
 
     n, m = x.shape[-1], y.shape[-1]
-    x, y = x.sort(dim=-1).values, y.sort(dim=-1).values
+    if x.shape[:-1] == y.shape[:-1] and is_tracked(x) != is_tracked(y):
+        if is_tracked(x) and m % n == 0:
+            return cost(x.unsqueeze(-2) - match(x, y)).mean(dim=(-2, -1))
+        if is_tracked(y) and n % m == 0:
+            return cost(match(y, x) - y.unsqueeze(-2)).mean(dim=(-2, -1))
 
+    x, y = sort(x), sort(y)
     if n == m:
         return cost(x - y).mean(dim=-1)
 
@@ -127,12 +138,47 @@ def weighted(
 def sort_with_mass(x: Tensor, weights: Tensor | None, name: str) -> tuple[Tensor, Tensor]:
     r"""Sorts a sample and cumulates its weights in that order, in float64 and ending at 1."""
 
-    x, order = x.sort(dim=-1)
+    order = argsort(x)
+    x = x.gather(-1, order)
     weights = torch.ones_like(x) if weights is None else weights.detach()
     check_weights(weights, x, name)
 
     mass = weights.to(torch.float64).expand_as(x).gather(-1, order).cumsum(dim=-1)
     return x, mass / mass[..., -1:]
+
+
+def sort(x: Tensor) -> Tensor:
+    r"""Sorts along the last dimension, differentiably."""
+
+    if is_tracked(x):
+        return x.gather(-1, argsort(x))
+    return cpu.sort(x) if is_fast(x) else x.sort(dim=-1).values
+
+
+def argsort(x: Tensor) -> Tensor:
+    r"""Finds the order along the last dimension."""
+
+    x = x.detach()
+    return cpu.argsort(x) if is_fast(x) else x.argsort(dim=-1)
+
+
+def match(x: Tensor, y: Tensor) -> Tensor:
+    r"""Brings each of n samples x the k of k n samples y that it is paired with, as constants.
+
+    .. math:: t_{j, \sigma(m)} = y_{(k m + j)} , \qquad x_{\sigma(m)} = x_{(m)} , \; 0 \leq j < k
+    """
+
+    quantiles = sort(y.detach()).unflatten(-1, (x.shape[-1], -1)).mT
+    order = argsort(x).unsqueeze(-2).expand_as(quantiles)
+    return torch.empty_like(order, dtype=y.dtype).scatter(-1, order, quantiles)
+
+
+def is_fast(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype == torch.float32
+
+
+def is_tracked(x: Tensor) -> bool:
+    return x.requires_grad and torch.is_grad_enabled()
 
 
 @functools.lru_cache(maxsize=64)

@@ -5,6 +5,8 @@ same slices at every call, slices from a source that nobody seeded.
 """
 
 import math
+import subprocess
+import sys
 from functools import partial
 
 import ot
@@ -309,3 +311,77 @@ def test_settings_that_can_not_work(settings, error, sentence):
 def test_codes_of_another_shape(shape):
     with pytest.raises(ValueError, match=r"z has to have shape \(n, 2\) for this prior"):
         SlicedWassersteinLoss(Uniform(2))(torch.rand(shape))
+
+
+# ----- the ways through torch
+
+
+def chunked(monkeypatch, chunk):
+    monkeypatch.setattr(swae.sliced, "CHUNK", chunk)
+
+
+chunks = pytest.mark.parametrize("chunk", [swae.sliced.CHUNK, 40])
+
+
+@chunks
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_second_derivatives(monkeypatch, chunk, dtype):
+    """The Hessian of a match is that of the squared distances: 2 / (n L) sum theta theta^T."""
+    x, y, theta = draw(7, 7, k=11, dtype=dtype)
+    chunked(monkeypatch, chunk)
+    wanted = 2 / (7 * 11) * theta @ theta.mT
+    v = torch.randn_like(x)
+    (gradient,) = torch.autograd.grad(
+        sliced_wasserstein(x.requires_grad_(), y, theta), x, create_graph=True
+    )
+    (product,) = torch.autograd.grad((gradient * v).sum(), x)
+    torch.testing.assert_close(product, v @ wanted)
+
+
+@chunks
+@sizes
+def test_second_derivatives_are_exact(monkeypatch, n, m, chunk):
+    chunked(monkeypatch, chunk)
+    inputs = [v.requires_grad_() for v in draw(n, m, k=11)]
+    assert torch.autograd.gradgradcheck(sliced_wasserstein, inputs, fast_mode=True)
+
+
+@chunks
+def test_functional_transforms(monkeypatch, chunk):
+    x, y, theta = draw(7, 7, k=11, dtype=torch.float32)
+    x.requires_grad_()
+    wanted = torch.autograd.grad(sliced_wasserstein(x, y, theta), (x,))
+    x = x.detach()
+    chunked(monkeypatch, chunk)
+    value, pull = torch.func.vjp(lambda x: sliced_wasserstein(x, y, theta), x)
+    torch.testing.assert_close(pull(torch.ones_like(value)), wanted)
+    torch.testing.assert_close(value, sliced_wasserstein(x, y, theta))
+
+
+@chunks
+def test_gradients_reach_only_who_wants_them(monkeypatch, chunk):
+    chunked(monkeypatch, chunk)
+    x, y, theta = draw(7, 5, k=11)
+    sliced_wasserstein(x, y.requires_grad_(), theta).backward()
+    assert x.grad is None
+    assert theta.grad is None
+    assert y.grad is not None
+    with torch.no_grad():
+        assert not sliced_wasserstein(x, y, theta).requires_grad
+
+
+COMPILED = """
+import torch
+from swae import sliced_wasserstein
+
+x, y, theta = torch.randn(20, 3, requires_grad=True), torch.randn(20, 3), torch.eye(3)
+compiled = torch.compile(sliced_wasserstein, backend="aot_eager", fullgraph=True)
+values = [f(x, y, theta) for f in (compiled, sliced_wasserstein)]
+torch.testing.assert_close(*values)
+torch.testing.assert_close(*(torch.autograd.grad(value, x) for value in values))
+"""
+
+
+def test_compiled():
+    """In one graph; in a process without the shape checks, which are no users' and break it."""
+    subprocess.run([sys.executable, "-c", COMPILED], check=True)

@@ -1,0 +1,230 @@
+r"""Sorting rows of float32 on a CPU, and matching them.
+
+One-dimensional transport is a sort. What it needs of one is little: of a side without gradient
+the sorted values alone, of a side with gradient the order :math:`\sigma`, and for a match each
+:math:`x_m` in its place beside the quantiles of :math:`y` that it is paired with,
+
+.. math:: t_{\sigma(m)} = y_{(m)} .
+
+:func:`torch.sort` compares pairs, one after another, and always carries 64-bit indices. Four ways
+around it, all NumPy:
+
+- ``packed``: the order from one sort of 64-bit words, a key in the upper half and the index in
+  the lower. Integers of that width are sorted with the vector units.
+- ``radix``: the order from two stable counting sorts of the key's 16-bit halves. Its time a value
+  does not grow with the row.
+- ``vector``: the values, sorted with the vector units.
+- ``buckets``: the values, brought near their place by a counting sort of their first 8 or 16 bits
+  within the row's range, then sorted in short windows that overlap.
+
+A key is a float's bits, turned so that unsigned integers compare as floats do. Both orders leave
+ties as they stood, so they are one and the same, and the values have no choice: which way is
+taken changes no bit of a result. It is decided by a stopwatch, once for each size, since it turns
+on the machine (AVX-512's compressing store takes over a hundred cycles on some processors).
+
+Rows are shared among as many threads as torch uses, in blocks that fit a core's cache; NumPy lets
+go of the interpreter's lock while it sorts.
+"""
+
+__all__ = ["argsort", "sort"]
+
+import functools
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Rows = npt.NDArray[Any]
+r"""A matrix whose rows are sorted, each on its own."""
+
+Way = Callable[[Rows, Rows], None]
+r"""A way to sort the rows of the first into the second, which gets their values or order."""
+
+BLOCK = 2**17
+r"""The values that a thread takes at once: few calls, for threads wait on each other at each."""
+
+SMALL = 2**16
+r"""The values below which a second thread costs more than it saves."""
+
+WINDOW = 256
+r"""The length of the windows of ``buckets``: what a sorting network does in registers."""
+
+NARROW = 1e-30
+r"""A range of values that float32 can still be divided by."""
+
+
+# --- the order
+
+
+def keys(x: Rows) -> Rows:
+    r"""Turns float32 into uint32 that compare as the floats do; NaN is beyond an infinity."""
+
+    bits = x.view(np.int32)
+    flip = bits >> 31  # all ones for negative numbers, whose order is turned around
+    flip |= np.int32(-(2**31))
+    flip ^= bits
+    return flip.view(np.uint32)
+
+
+def packed(x: Rows, order: Rows) -> None:
+    words = keys(x).astype(np.uint64)
+    words <<= np.uint64(32)
+    words |= np.arange(x.shape[-1], dtype=np.uint64)
+    words.sort(axis=-1)
+    np.bitwise_and(words, np.uint64(2**32 - 1), out=order.view(np.uint64))
+
+
+def radix(x: Rows, order: Rows) -> None:
+    words = keys(x)
+    low, high = words.astype(np.uint16), (words >> 16).astype(np.uint16)
+    first = flat(low.argsort(axis=-1, kind="stable"))
+    second = flat(high.take(first).argsort(axis=-1, kind="stable"))
+    np.subtract(first.take(second), starts(x), out=order)
+
+
+def flat(order: Rows) -> Rows:
+    r"""Turns indices within each row into indices of the whole, in place."""
+
+    order += starts(order)
+    return order
+
+
+def starts(x: Rows) -> Rows:
+    r"""Returns where each row starts in the whole, as a column."""
+
+    return np.arange(0, x.size, x.shape[-1])[:, None]
+
+
+# --- the values
+
+
+def vector(x: Rows, values: Rows) -> None:
+    values[:] = x
+    values.sort(axis=-1)
+
+
+def buckets(x: Rows, values: Rows) -> None:
+    lowest, highest = x.min(axis=-1, keepdims=True), x.max(axis=-1, keepdims=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        width = highest - lowest
+    if not ((width > NARROW) & (width < np.inf)).all():
+        vector(x, values)
+        return
+
+    digit = np.uint8 if x.shape[-1] <= 2**13 else np.uint16
+    share = x - lowest
+    share *= np.iinfo(digit).max / width
+    coarse = share.astype(digit).argsort(axis=-1, kind="stable")
+    x.take(flat(coarse), out=values, mode="clip")
+
+    for start in (0, WINDOW // 2):
+        whole = start + (x.shape[-1] - start) // WINDOW * WINDOW
+        values[:, start:whole].reshape(len(x), -1, WINDOW).sort(axis=-1)
+        values[:, whole:].sort(axis=-1)
+    if not (values[:, 1:] >= values[:, :-1]).all():  # over half a window in one bucket
+        values.sort(axis=-1)
+
+
+# --- the choice
+
+
+@functools.cache
+def faster(one: Way, other: Way, n: int) -> Way:
+    r"""Times two ways on normal values, in rows of n; short rows are left to the first."""
+
+    if n < WINDOW:
+        return one
+    x = np.random.default_rng(0).standard_normal((max(1, BLOCK // n), n), dtype=np.float32)
+    return min((one, other), key=lambda way: min(seconds(way, x) for _ in range(4)))
+
+
+def seconds(way: Way, x: Rows) -> float:
+    result = np.empty_like(x, dtype=np.int64 if way in ORDERS else x.dtype)
+    began = time.perf_counter()
+    way(x, result)
+    return time.perf_counter() - began
+
+
+ORDERS, VALUES = (packed, radix), (vector, buckets)
+
+
+# --- the threads
+
+
+def sort_rows(ways: tuple[Way, Way], x: Tensor, dtype: torch.dtype) -> Tensor:
+    r"""Sorts along the last dimension by the faster way, blocks of rows in threads if it pays."""
+
+    n = x.shape[-1]
+    source = x.contiguous().reshape(-1, n).numpy()
+    result = torch.empty(x.shape, dtype=dtype)
+    target = result.reshape(-1, n).numpy()
+    way = faster(*ways, 2 ** min(n.bit_length() - 1, 16))
+
+    def work(block: slice) -> None:
+        way(source[block], target[block])
+
+    step = max(1, BLOCK // n)
+    blocks = [slice(start, start + step) for start in range(0, len(source), step)]
+    threads = torch.get_num_threads()
+    if threads == 1 or len(blocks) == 1 or source.size < SMALL:
+        for block in blocks:
+            work(block)
+    else:
+        list(pool(threads).map(work, blocks))
+    return result
+
+
+@functools.cache
+def pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="swae-sort")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has the pool, but none of its threads
+    os.register_at_fork(after_in_child=pool.cache_clear)
+
+
+# --- torch's operators, which autocast, torch.compile and torch.func go through
+
+
+@torch.library.custom_op("swae::sort", mutates_args=(), device_types="cpu")
+def sort(x: Tensor) -> Tensor:
+    r"""Sorts along the last dimension, to the values; not differentiable.
+
+    Arguments:
+        x: The values in float32, with shape :math:`(*, n)`.
+
+    Returns:
+        The sorted values, with the same shape. NaN is at an end.
+    """
+
+    return sort_rows(VALUES, x, x.dtype)
+
+
+@torch.library.custom_op("swae::argsort", mutates_args=(), device_types="cpu")
+def argsort(x: Tensor) -> Tensor:
+    r"""Finds the order along the last dimension, ties as they stand.
+
+    Arguments:
+        x: The values in float32, with shape :math:`(*, n)`.
+
+    Returns:
+        The indices, int64, with the same shape.
+    """
+
+    return sort_rows(ORDERS, x, torch.int64)
+
+
+@sort.register_fake
+def _(x: Tensor) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+@argsort.register_fake
+def _(x: Tensor) -> Tensor:
+    return x.new_empty(x.shape, dtype=torch.int64)
