@@ -28,7 +28,7 @@ from .priors import Prior
 from .projections import Slices, draw, resolve
 from .univariate import Cost, at_least_single, check_dtypes, cost_function, wasserstein_1d
 
-CHUNK = 2**23
+CHUNK = 2**22
 r"""The most projected values (samples times directions) that are held at once.
 
 They are what a device is busy with for long enough, and on a CPU small enough for the allocator to

@@ -158,8 +158,7 @@ def sort(x: Tensor) -> Tensor:
 def argsort(x: Tensor) -> Tensor:
     r"""Finds the order along the last dimension."""
 
-    x = x.detach()
-    return cpu.argsort(x) if is_fast(x) else x.argsort(dim=-1)
+    return cpu.argsort(x) if is_fast(x) else x.detach().argsort(dim=-1)
 
 
 def match(x: Tensor, y: Tensor) -> Tensor:

@@ -41,8 +41,7 @@ def run(way, x, dtype):
 @pytest.mark.parametrize("way", cpu.ORDERS)
 def test_orders_are_the_stable_one(way, n, law):
     x = law(n)
-    order = run(way, x + 0.0, np.int64)  # a negative zero is none: torch has both alike
-    assert torch.equal(order, (x + 0.0).argsort(dim=-1, stable=True))
+    assert torch.equal(run(way, x, np.int64), x.argsort(dim=-1, stable=True))
 
 
 @sizes
@@ -51,14 +50,6 @@ def test_orders_are_the_stable_one(way, n, law):
 def test_values_are_sorted(way, n, law):
     x = law(n)
     assert torch.equal(run(way, x, np.float32), x.sort(dim=-1).values)
-
-
-@sizes
-def test_signed_zeros_stay_in_order(n):
-    x = TIED["zeros of both signs"](n)
-    orders = [run(way, x, np.int64) for way in cpu.ORDERS]
-    assert torch.equal(*orders)
-    assert torch.equal(orders[0].sort(dim=-1).values[0], torch.arange(n))
 
 
 @pytest.mark.parametrize("bad", [math.nan, -math.nan, math.inf, -math.inf])
@@ -136,7 +127,7 @@ def test_a_forked_process_sorts(monkeypatch):
     assert queue.get() == least
 
 
-@pytest.mark.parametrize("op", [cpu.sort, cpu.argsort])
+@pytest.mark.parametrize("op", [torch.ops.swae.sort.default, torch.ops.swae.argsort.default])
 def test_operators_keep_torchs_rules(op):
     torch.library.opcheck(op, (torch.randn(3, 50),))
     torch.library.opcheck(op, (torch.randn(50, 3).mT,))

@@ -18,9 +18,9 @@ around it, all NumPy:
   within the row's range, then sorted in short windows that overlap.
 
 A key is a float's bits, turned so that unsigned integers compare as floats do. Both orders leave
-ties as they stood, so they are one and the same, and the values have no choice: which way is
-taken changes no bit of a result. It is decided by a stopwatch, once for each size, since it turns
-on the machine (AVX-512's compressing store takes over a hundred cycles on some processors).
+ties as they stood, so they are one and the same: which way is taken changes no bit of a result. It
+is decided by a stopwatch, once for each size, since it turns on the machine (AVX-512's compressing
+store, which the vector sorts are made of, takes over a hundred cycles on some processors).
 
 Rows are shared among as many threads as torch uses, in blocks that fit a core's cache; NumPy lets
 go of the interpreter's lock while it sorts.
@@ -62,43 +62,24 @@ r"""A range of values that float32 can still be divided by."""
 # --- the order
 
 
-def keys(x: Rows) -> Rows:
-    r"""Turns float32 into uint32 that compare as the floats do; NaN is beyond an infinity."""
-
-    bits = x.view(np.int32)
-    flip = bits >> 31  # all ones for negative numbers, whose order is turned around
-    flip |= np.int32(-(2**31))
-    flip ^= bits
-    return flip.view(np.uint32)
-
-
 def packed(x: Rows, order: Rows) -> None:
-    words = keys(x).astype(np.uint64)
+    words = order.view(np.uint64)
+    words[:] = keys(x)
     words <<= np.uint64(32)
     words |= np.arange(x.shape[-1], dtype=np.uint64)
     words.sort(axis=-1)
-    np.bitwise_and(words, np.uint64(2**32 - 1), out=order.view(np.uint64))
+    words &= np.uint64(2**32 - 1)
 
 
 def radix(x: Rows, order: Rows) -> None:
     words = keys(x)
     low, high = words.astype(np.uint16), (words >> 16).astype(np.uint16)
-    first = flat(low.argsort(axis=-1, kind="stable"))
-    second = flat(high.take(first).argsort(axis=-1, kind="stable"))
-    np.subtract(first.take(second), starts(x), out=order)
-
-
-def flat(order: Rows) -> Rows:
-    r"""Turns indices within each row into indices of the whole, in place."""
-
-    order += starts(order)
-    return order
-
-
-def starts(x: Rows) -> Rows:
-    r"""Returns where each row starts in the whole, as a column."""
-
-    return np.arange(0, x.size, x.shape[-1])[:, None]
+    first = low.argsort(axis=-1, kind="stable")
+    first += starts(x)
+    second = high.take(first).argsort(axis=-1, kind="stable")
+    second += starts(x)
+    first.take(second, out=order, mode="clip")
+    order -= starts(x)
 
 
 # --- the values
@@ -121,63 +102,92 @@ def buckets(x: Rows, values: Rows) -> None:
     share = x - lowest
     share *= np.iinfo(digit).max / width
     coarse = share.astype(digit).argsort(axis=-1, kind="stable")
-    x.take(flat(coarse), out=values, mode="clip")
-
+    coarse += starts(x)
+    x.take(coarse, out=values, mode="clip")
     for start in (0, WINDOW // 2):
         whole = start + (x.shape[-1] - start) // WINDOW * WINDOW
         values[:, start:whole].reshape(len(x), -1, WINDOW).sort(axis=-1)
         values[:, whole:].sort(axis=-1)
-    if not (values[:, 1:] >= values[:, :-1]).all():  # over half a window in one bucket
+    if (values[:, 1:] < values[:, :-1]).any():  # over half a window in one bucket
         values.sort(axis=-1)
+
+
+# --- what they share
+
+
+def keys(x: Rows) -> Rows:
+    r"""Turns float32 into uint32 that compare as the floats do; NaN is beyond an infinity."""
+
+    bits = (x + 0).view(np.int32)  # a negative zero is a zero
+    flip = bits >> 31  # all ones for negative numbers, whose order is turned around
+    flip |= np.int32(-(2**31))
+    flip ^= bits
+    return flip.view(np.uint32)
+
+
+def starts(x: Rows) -> Rows:
+    r"""Returns where each row starts in the whole, as a column."""
+
+    return np.arange(0, x.size, x.shape[-1])[:, None]
 
 
 # --- the choice
 
+ORDERS, VALUES = (packed, radix), (vector, buckets)
+
 
 @functools.cache
-def faster(one: Way, other: Way, n: int) -> Way:
-    r"""Times two ways on normal values, in rows of n; short rows are left to the first."""
+def fastest(ways: tuple[Way, ...], n: int) -> Way:
+    r"""Times ways on normal values, in rows of n."""
 
-    if n < WINDOW:
-        return one
-    x = np.random.default_rng(0).standard_normal((max(1, BLOCK // n), n), dtype=np.float32)
-    return min((one, other), key=lambda way: min(seconds(way, x) for _ in range(4)))
+    x = np.random.default_rng(0).standard_normal((max(1, 2**15 // n), n), dtype=np.float32)
+    result = np.empty_like(x, dtype=np.int64 if ways is ORDERS else x.dtype)
+    return min(ways, key=lambda way: min(seconds(way, x, result) for _ in range(4)))
 
 
-def seconds(way: Way, x: Rows) -> float:
-    result = np.empty_like(x, dtype=np.int64 if way in ORDERS else x.dtype)
+def seconds(way: Way, x: Rows, result: Rows) -> float:
     began = time.perf_counter()
     way(x, result)
     return time.perf_counter() - began
 
 
-ORDERS, VALUES = (packed, radix), (vector, buckets)
-
-
 # --- the threads
 
 
-def sort_rows(ways: tuple[Way, Way], x: Tensor, dtype: torch.dtype) -> Tensor:
+def sort_rows(ways: tuple[Way, ...], x: Tensor, dtype: torch.dtype) -> Tensor:
     r"""Sorts along the last dimension by the faster way, blocks of rows in threads if it pays."""
 
     n = x.shape[-1]
     source = x.contiguous().reshape(-1, n).numpy()
     result = torch.empty(x.shape, dtype=dtype)
     target = result.reshape(-1, n).numpy()
-    way = faster(*ways, 2 ** min(n.bit_length() - 1, 16))
+    way = fastest(ways, 2 ** min(n.bit_length() - 1, 16))
 
     def work(block: slice) -> None:
         way(source[block], target[block])
 
-    step = max(1, BLOCK // n)
-    blocks = [slice(start, start + step) for start in range(0, len(source), step)]
-    threads = torch.get_num_threads()
-    if threads == 1 or len(blocks) == 1 or source.size < SMALL:
-        for block in blocks:
-            work(block)
-    else:
-        list(pool(threads).map(work, blocks))
+    helpers = torch.get_num_threads() - 1 if source.size >= SMALL else 0
+    step = max(1, min(BLOCK // n, -(-len(source) // (1 + helpers))))
+    share(work, [slice(start, start + step) for start in range(0, len(source), step)], helpers)
     return result
+
+
+def share(work: Callable[[slice], None], blocks: list[slice], helpers: int) -> None:
+    r"""Works through blocks, with as many threads besides this one.
+
+    This thread works too: while it slept, a system may run it and its helper on one core.
+    """
+
+    left = iter(blocks)
+
+    def drain() -> None:
+        for block in left:
+            work(block)
+
+    others = [pool(helpers).submit(drain) for _ in range(min(helpers, len(blocks) - 1))]
+    drain()
+    for other in others:
+        other.result()
 
 
 @functools.cache
@@ -192,7 +202,30 @@ if hasattr(os, "register_at_fork"):  # a forked process has the pool, but none o
 # --- torch's operators, which autocast, torch.compile and torch.func go through
 
 
-@torch.library.custom_op("swae::sort", mutates_args=(), device_types="cpu")
+torch.library.define("swae::sort", "(Tensor x) -> Tensor")
+torch.library.define("swae::argsort", "(Tensor x) -> Tensor")
+
+
+@torch.library.impl("swae::sort", "cpu")
+def sort_cpu(x: Tensor) -> Tensor:
+    return sort_rows(VALUES, x, x.dtype)
+
+
+@torch.library.impl("swae::argsort", "cpu")
+def argsort_cpu(x: Tensor) -> Tensor:
+    return sort_rows(ORDERS, x, torch.int64)
+
+
+@torch.library.register_fake("swae::sort")
+def sort_fake(x: Tensor) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+@torch.library.register_fake("swae::argsort")
+def argsort_fake(x: Tensor) -> Tensor:
+    return x.new_empty(x.shape, dtype=torch.int64)
+
+
 def sort(x: Tensor) -> Tensor:
     r"""Sorts along the last dimension, to the values; not differentiable.
 
@@ -203,10 +236,10 @@ def sort(x: Tensor) -> Tensor:
         The sorted values, with the same shape. NaN is at an end.
     """
 
-    return sort_rows(VALUES, x, x.dtype)
+    values: Tensor = torch.ops.swae.sort.default(x.detach())
+    return values
 
 
-@torch.library.custom_op("swae::argsort", mutates_args=(), device_types="cpu")
 def argsort(x: Tensor) -> Tensor:
     r"""Finds the order along the last dimension, ties as they stand.
 
@@ -217,14 +250,5 @@ def argsort(x: Tensor) -> Tensor:
         The indices, int64, with the same shape.
     """
 
-    return sort_rows(ORDERS, x, torch.int64)
-
-
-@sort.register_fake
-def _(x: Tensor) -> Tensor:
-    return x.new_empty(x.shape)
-
-
-@argsort.register_fake
-def _(x: Tensor) -> Tensor:
-    return x.new_empty(x.shape, dtype=torch.int64)
+    order: Tensor = torch.ops.swae.argsort.default(x.detach())
+    return order
