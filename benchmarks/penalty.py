@@ -17,7 +17,12 @@ from swae import sliced_wasserstein
 from swae.projections import iid
 
 SIZES = [(500, 2, 50, 500), (500, 128, 500, 500), (4096, 64, 1000, 4096), (65536, 64, 200, 65536)]
-OTHERS = [(500, 2, 50, 4000), (500, 128, 500, 4000), (4096, 64, 1000, 32768), (4096, 64, 1000, 3000)]
+OTHERS = [
+    (500, 2, 50, 4000),
+    (500, 128, 500, 4000),
+    (4096, 64, 1000, 32768),
+    (4096, 64, 1000, 3000),
+]
 GROWTH = [
     *((m, 64, 200, m) for m in (250, 1000, 4000, 16000, 64000)),
     *((1000, d, 200, 1000) for d in (2, 16, 128, 1024)),
@@ -50,7 +55,11 @@ WAYS = {"torch.sort": by_sort, "POT": by_pot, "swae": by_swae}
 
 
 def draw(m: int, d: int, n_projections: int, samples: int) -> tuple[Tensor, Tensor, Tensor]:
-    return torch.randn(m, d, requires_grad=True), 2 * torch.rand(samples, d) - 1, iid(d, n_projections)
+    return (
+        torch.randn(m, d, requires_grad=True),
+        2 * torch.rand(samples, d) - 1,
+        iid(d, n_projections),
+    )
 
 
 def row(size: tuple[int, int, int, int], names: list[str], seconds: float) -> str:
@@ -60,7 +69,9 @@ def row(size: tuple[int, int, int, int], names: list[str], seconds: float) -> st
     return f"| {' | '.join(map(str, size))} | {' | '.join(cells)} |"
 
 
-def table(title: str, sizes: list[tuple[int, int, int, int]], names: list[str], seconds: float) -> None:
+def table(
+    title: str, sizes: list[tuple[int, int, int, int]], names: list[str], seconds: float
+) -> None:
     columns = ["M", "d", "L", "M'", *(f"{name}, ms" for name in names)]
     columns += [f"{name} / swae" for name in names if name != "swae"]
     print(f"\n{title}\n\n| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)

@@ -1,9 +1,9 @@
 r"""How fast a training step of the paper's network is, beside what a user would run instead.
 
 Run as ``python -m benchmarks.training``; ``--losses --data-dir DIR`` shows that the fast step
-learns as the plain one does. The plain loop is what public ports of the paper run: float32, channels
-first, upsampling and convolution as two layers, two calls of torch.sort. pythae is timed if it is
-installed (``pip install pythae==0.1.2``).
+learns as the plain one does. The plain loop is what public ports of the paper run: float32,
+channels first, upsampling and convolution as two layers, two calls of torch.sort. pythae is timed
+if it is installed (``pip install pythae==0.1.2``).
 """
 
 import argparse
@@ -19,6 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.timing import interleaved, machine
 from swae import Autoencoder, SlicedWassersteinLoss, Uniform
+from swae.allocator import keep_freed_memory
 from swae.data import ArrayBatches, Samples, as_samples, to_float
 from swae.metrics import evaluate
 from swae.networks import build
@@ -244,10 +245,15 @@ def losses(data_dir: str, seeds: int = 3, size: int = 10_000) -> None:
             ("swae", lambda: build(SHAPE, 2), "auto", torch.channels_last),
         )
     }
-    print(f"\nAfter one epoch of {size:,} images, on 5,000 others: mean (deviation), {seeds} seeds\n")
+    print(
+        f"\nAfter one epoch of {size:,} images, on 5,000 others: mean (deviation), {seeds} seeds\n"
+    )
     print("| | BCE | L1 | SW2 |\n|---|---|---|---|")
     for name, rows in figures.items():
-        cells = [f"{statistics.mean(v):.4f} ({statistics.stdev(v):.4f})" for v in zip(*rows, strict=True)]
+        cells = [
+            f"{statistics.mean(v):.4f} ({statistics.stdev(v):.4f})"
+            for v in zip(*rows, strict=True)
+        ]
         print(f"| {name} | {' | '.join(cells)} |")
 
 
@@ -273,10 +279,15 @@ def epoch_of(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=90, help="About how long a table takes.")
+    parser.add_argument(
+        "--keep", action="store_true", help="Let all of them keep freed memory, as swae fit does."
+    )
     parser.add_argument("--losses", action="store_true", help="Compare what is learnt instead.")
     parser.add_argument("--data-dir", help="Folder of MNIST, for --losses.")
     args = parser.parse_args()
     torch.manual_seed(0)
+    if args.keep:
+        keep_freed_memory()
     print(machine())
     if args.losses:
         losses(args.data_dir)

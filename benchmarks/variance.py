@@ -97,10 +97,8 @@ def study(seconds: float, figure: Path | None) -> None:
         results[d] = errors(d, seconds)
         for c, (error, ms) in results[d].items():
             samples = "quasi-random" if c.quasi else "independent"
-            print(
-                f"| {d} | {n_projections} | {c.slices} | {samples} | {c.k} | {error:.4f} | {ms:.2f} |",
-                flush=True,
-            )
+            cells = (d, n_projections, c.slices, samples, c.k, f"{error:.4f}", f"{ms:.2f}")
+            print(f"| {' | '.join(map(str, cells))} |", flush=True)
     if figure is not None:
         draw(results, figure)
 
@@ -163,7 +161,9 @@ def spread(values: list[float], digits: int) -> str:
 def celeba(folder: Path, target: Path, dims: list[int], epochs: int) -> None:
     r"""Trains with each kind of slices and appends a line of JSON to a file for each."""
 
-    done = [json.loads(line) for line in target.read_text().splitlines()] if target.exists() else []
+    done = (
+        [json.loads(line) for line in target.read_text().splitlines()] if target.exists() else []
+    )
     samples = load(folder, "train", image_size=64)
     test = load(folder, "test", image_size=64)
     for d, slices in itertools.product(dims, ("iid", "orthogonal", "principal")):

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from . import plotting
+from .allocator import keep_freed_memory
 from .autoencoder import Autoencoder
 from .checkpoint import write_file
 from .data import Samples, to_float
@@ -74,6 +75,7 @@ def fit(words: list[str]) -> int:
         raise ValueError(f"--stop-after has to be at least 1, but is {args.stop_after}.")
 
     listen()
+    keep_freed_memory()
     run = Run(Path(args.out)) if args.out else Run.numbered(Path(args.data).stem)
     model = SWAE(**parser.model_settings(args))
     model.check()

@@ -216,12 +216,12 @@ def argsort_cpu(x: Tensor) -> Tensor:
     return sort_rows(ORDERS, x, torch.int64)
 
 
-@torch.library.register_fake("swae::sort")
+@torch.library.register_fake("swae::sort")  # type: ignore[untyped-decorator]
 def sort_fake(x: Tensor) -> Tensor:
     return x.new_empty(x.shape)
 
 
-@torch.library.register_fake("swae::argsort")
+@torch.library.register_fake("swae::argsort")  # type: ignore[untyped-decorator]
 def argsort_fake(x: Tensor) -> Tensor:
     return x.new_empty(x.shape, dtype=torch.int64)
 
