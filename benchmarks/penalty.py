@@ -33,9 +33,9 @@ GROWTH = [
 def by_sort(x: Tensor, y: Tensor, theta: Tensor) -> None:
     n, m = len(x), len(y)
     x, y = ((theta.mT @ v.mT).sort(dim=-1).values for v in (x, y))
-    if n != m:  # each quantile of the smaller side, as often as it is met
-        grid = torch.arange(max(n, m)) / max(n, m)
-        x, y = (v[:, (grid * v.shape[1]).long()] for v in (x, y))
+    if n != m:  # each quantile of the smaller side, about as often as it is met
+        grid, size = torch.arange(max(n, m)), max(n, m)
+        x, y = (v[:, grid * v.shape[1] // size] for v in (x, y))
     (x - y).square().mean().backward()
 
 

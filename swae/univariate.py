@@ -169,7 +169,7 @@ def match(x: Tensor, y: Tensor) -> Tensor:
 
     quantiles = sort(y.detach()).unflatten(-1, (x.shape[-1], -1)).mT
     order = argsort(x).unsqueeze(-2).expand_as(quantiles)
-    return torch.empty_like(order, dtype=y.dtype).scatter(-1, order, quantiles)
+    return torch.empty_like(order, dtype=y.dtype).scatter_(-1, order, quantiles)
 
 
 def is_fast(x: Tensor) -> bool:

@@ -22,7 +22,7 @@ ties as they stood, so they are one and the same: which way is taken changes no 
 is decided by a stopwatch, once for each size, since it turns on the machine (AVX-512's compressing
 store, which the vector sorts are made of, takes over a hundred cycles on some processors).
 
-Rows are shared among as many threads as torch uses, in blocks that fit a core's cache; NumPy lets
+Rows are shared among as many threads as torch uses; NumPy lets
 go of the interpreter's lock while it sorts.
 """
 

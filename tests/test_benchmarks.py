@@ -1,0 +1,65 @@
+"""What the benchmarks compare has to be the same thing done in different ways."""
+
+import sys
+
+import pytest
+import torch
+
+from benchmarks.penalty import WAYS, draw
+from benchmarks.timing import interleaved, peak
+from benchmarks.training import plain_networks
+from benchmarks.variance import CASES, choices, spread
+from swae.networks import build
+
+
+@pytest.mark.parametrize("samples", [60, 180])
+def test_ways_of_the_penalty_have_one_gradient(samples):
+    x, y, theta = draw(60, 3, 7, samples)
+    gradients = []
+    for way in ("torch.sort", "swae"):
+        x.grad = None
+        WAYS[way](x, y, theta)
+        gradients.append(x.grad)
+    torch.testing.assert_close(*gradients)
+
+
+def test_the_plain_networks_are_the_papers():
+    """With the same weights they give what ours give."""
+    plain, ours = plain_networks(), build((1, 28, 28), 2)
+    assert [sum(p.numel() for p in net.parameters()) for net in plain] == [203_250, 308_193]
+    for a, b in zip(plain, ours, strict=True):
+        values = zip(a.state_dict(), b.state_dict().values(), strict=True)
+        a.load_state_dict(dict(values))
+    x, z = torch.rand(3, 1, 28, 28), torch.rand(3, 2)
+    torch.testing.assert_close(plain[0](x), ours[0](x))
+    torch.testing.assert_close(plain[1](z), ours[1](z))
+
+
+def test_ways_take_turns():
+    calls = []
+    ways = {name: lambda x, name=name: calls.append((name, x)) for name in "ab"}
+    times = interleaved(ways, lambda: (len(calls),), seconds=0)
+    assert calls == [("ab"[i % 2], i) for i in range(8)]  # once to set up, then three rounds
+    assert set(times) == {"a", "b"}
+    assert min(times.values()) > 0
+
+
+def test_peak_counts_a_process_of_its_own():
+    ballast = torch.zeros(2**26)  # 256 MiB here, which the other process has no part in
+    seconds, most = peak(sys.executable, "-c", "import time; time.sleep(0.1)")
+    assert seconds > 0.1
+    assert 1 < most < 100 < ballast.nbytes / 2**20
+    with pytest.raises(SystemExit, match="failed with 3"):
+        peak(sys.executable, "-c", "import sys; sys.exit(3)")
+
+
+@pytest.mark.parametrize("d", CASES)
+def test_choices_are_all_pairs(d):
+    found = choices(d)
+    assert len(set(found)) == 12
+    assert {c.k for c in found} == {1, 2, 8}
+
+
+def test_spread():
+    assert spread([1.0], 2) == "1.00"
+    assert spread([1.0, 3.0], 1) == "2.0 ± 1.4"
