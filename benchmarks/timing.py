@@ -36,13 +36,20 @@ def interleaved(
         The median seconds of each.
     """
 
-    first = {name: once(way, inputs()) for name, way in ways.items()}  # what is set up once
+    for _ in range(2):  # the first call sets up what is set up once
+        first = {name: once(way, inputs()) for name, way in ways.items()}
     rounds = min(200, max(3, round(seconds / sum(first.values()))))
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
             times[name].append(once(way, inputs()))
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def median_seconds(way: Way, inputs: Callable[[], tuple[Any, ...]], seconds: float = 3) -> float:
+    r"""Times one thing alone."""
+
+    return interleaved({"": way}, inputs, seconds)[""]
 
 
 def once(way: Way, arguments: tuple[Any, ...]) -> float:

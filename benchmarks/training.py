@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.timing import interleaved, machine
+from benchmarks.timing import interleaved, machine, median_seconds
 from swae import Autoencoder, SlicedWassersteinLoss, Uniform
 from swae.allocator import keep_freed_memory
 from swae.data import ArrayBatches, Samples, as_samples, to_float
@@ -174,7 +174,7 @@ def steps(seconds: float) -> float:
 
 
 def whole(seconds: float, n: int = 10) -> None:
-    r"""Prints what data, checks, progress and logging add to n bare steps."""
+    r"""Prints what the training loop adds to n bare steps: data, checks and progress."""
 
     samples = as_samples(torch.randint(256, (n * BATCH, *SHAPE), dtype=torch.uint8))
     model, optimizer = swae_model()
@@ -196,7 +196,10 @@ def whole(seconds: float, n: int = 10) -> None:
 
     times = interleaved({"fit": epoch, "bare": bare}, tuple, seconds)
     share = times["fit"] / times["bare"] - 1
-    print(f"\nAn epoch of `swae fit` takes {share:+.1%} of the time of its {n} bare steps.")
+    more = f"{abs(share):.1%} {'more' if share > 0 else 'less'}"
+    print(
+        f"\n{n} steps of `swae fit` with data, checks and progress take {more} than {n} bare ones."
+    )
 
 
 def roofline(ours: float) -> None:
@@ -215,11 +218,11 @@ def roofline(ours: float) -> None:
 
     matrix = {
         dtype: 2 * 2048**3 / 1e9
-        / interleaved({"": multiply}, lambda d=dtype: (torch.rand(2048, 2048).to(d),), 3)[""]
+        / median_seconds(multiply, lambda d=dtype: (torch.rand(2048, 2048).to(d),))
         for dtype in (torch.float32, torch.bfloat16)
     }  # fmt: skip
     source, target = torch.rand(2**26), torch.rand(2**26)
-    copied = 2 * source.nbytes / 1e9 / interleaved({"": target.copy_}, lambda: (source,), 3)[""]
+    copied = 2 * source.nbytes / 1e9 / median_seconds(target.copy_, lambda: (source,))
 
     print("\n| | |\n|---|---|")
     for name, count in flops.items():

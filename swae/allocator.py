@@ -17,6 +17,9 @@ import ctypes
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 r"""The numbers that glibc's ``malloc.h`` gives to the two settings."""
 
+LARGEST = (2**30, 2**25)
+r"""The sizes of a block to keep, the larger if it is taken: 2^25 is the documented limit."""
+
 
 def keep_freed_memory() -> bool:
     r"""Lets the C library keep freed memory for this process, where it is glibc.
@@ -32,4 +35,6 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # another C library than glibc
         return False
-    return bool(mallopt(MMAP_THRESHOLD, 2**30) and mallopt(TRIM_THRESHOLD, 2**31 - 1))
+    kept = mallopt(TRIM_THRESHOLD, 2**31 - 1)
+    large = any(mallopt(MMAP_THRESHOLD, size) for size in LARGEST)
+    return bool(kept and large)

@@ -75,12 +75,12 @@ def fit(words: list[str]) -> int:
         raise ValueError(f"--stop-after has to be at least 1, but is {args.stop_after}.")
 
     listen()
-    keep_freed_memory()
     run = Run(Path(args.out)) if args.out else Run.numbered(Path(args.data).stem)
     model = SWAE(**parser.model_settings(args))
     model.check()
     with run.claimed(overwrite=args.overwrite, resume=args.resume):
         train = load_split(args, "train", model.random_state)
+        keep_freed_memory()  # from here on: what reading the data took is given back
         fit_in(run, model, train, args)
         draw_figures(run, model, train)
     say_what_is_there(run)

@@ -23,17 +23,25 @@ from typing import Any, cast, final
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.checkpoint import checkpoint
 
 from .priors import Prior
 from .projections import Slices, draw, resolve
-from .univariate import Cost, at_least_single, check_dtypes, cost_function, wasserstein_1d
+from .univariate import (
+    Cost,
+    at_least_single,
+    check_dtypes,
+    cost_function,
+    is_transformed,
+    wasserstein_1d,
+)
 
 CHUNK = 2**22
 r"""The most projected values (samples times directions) that are held at once.
 
-They are what a device is busy with for long enough, and on a CPU small enough for the allocator to
-use their memory again; larger blocks it hands back to the system, whose fresh pages cost as much
-as the arithmetic.
+Each of their 64-bit indices then takes less than 32 MiB on either side, above which glibc gets
+memory from the system anew each time, page by page.
 """
 
 
@@ -50,8 +58,9 @@ def sliced_wasserstein(
     .. math:: \frac{1}{L} \sum_{l=1}^L W_p^p(\theta_l^\top x, \theta_l^\top y)
 
     Gradients flow to both samples and the projections, never to the weights. More directions than
-    fit a fixed budget of memory are taken in chunks, whose intermediate values are computed again
-    in the backward pass.
+    fit a fixed budget of memory are taken in chunks, whose gradient is taken on the way forward
+    (for a cost that is a function, their values are computed again in the backward pass); under
+    :func:`torch.compile` and :mod:`torch.func` all are taken at once.
 
     Arguments:
         x: The first samples, with shape :math:`(N, d)`.
@@ -82,31 +91,25 @@ def sliced_wasserstein(
 
     check_shapes(x, y, projections)
 
-    # Autocast would project in bfloat16, whose three digits are less than the distance needs.
-    with torch.autocast(x.device.type, enabled=False):
-        x, y = at_least_single(x), at_least_single(y)
-        check_dtypes(x, y)
+    x, y = at_least_single(x), at_least_single(y)
+    check_dtypes(x, y)
 
-        # W_p of slices, a mean over samples; the slices are rows, for sorts along memory.
-        def slices(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    # W_p of slices, a mean over samples; the slices are rows, for sorts along memory.
+    def slices(theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        # Autocast would project in bfloat16, whose three digits are less than the distance needs.
+        with torch.autocast(x.device.type, enabled=False):
             return wasserstein_1d(theta @ x.mT, theta @ y.mT, p, x_weights, y_weights)
 
-        theta = projections.to(x.dtype).mT
-        rows = max(1, CHUNK // (len(x) + len(y)))
-        if len(theta) <= rows or torch.compiler.is_compiling():
-            return slices(theta, x, y).mean()
-        return chunked_mean(slices, rows, theta, x, y)
-
-
-def chunked_mean(
-    slices: Callable[..., Tensor], rows: int, theta: Tensor, x: Tensor, y: Tensor
-) -> Tensor:
-    r"""Computes the mean over slices in chunks, without keeping what lies between."""
-
-    wanted = [torch.is_grad_enabled() and v.requires_grad for v in (theta, x, y)]
-    if any(wanted):
-        return cast(Tensor, ChunkedMean.apply(slices, rows, wanted, theta, x, y)[0])
-    return torch.cat([slices(part, x, y) for part in theta.split(rows)]).mean()
+    theta = projections.to(x.dtype).mT
+    rows = max(1, CHUNK // (len(x) + len(y)))
+    if len(theta) <= rows or torch.compiler.is_compiling() or is_transformed():
+        return slices(theta, x, y).mean()
+    tracked = [torch.is_grad_enabled() and v.requires_grad for v in (theta, x, y)]
+    if callable(p) or not any(tracked):
+        return torch.cat(
+            [checkpoint(slices, part, x, y, use_reentrant=False) for part in theta.split(rows)]
+        ).mean()
+    return cast(Tensor, ChunkedMean.apply(slices, rows, tracked, theta, x, y)[0])
 
 
 @final
@@ -120,36 +123,63 @@ class ChunkedMean(torch.autograd.Function):
 
     @staticmethod
     def forward(
+        ctx: Any,  # noqa: ANN401
         slices: Callable[..., Tensor],
         rows: int,
-        wanted: list[bool],
+        tracked: list[bool],
         *inputs: Tensor,
     ) -> tuple[Tensor, ...]:
-        with torch.enable_grad():
-            theta, x, y = (
-                v.detach().requires_grad_(w) for v, w in zip(inputs, wanted, strict=True)
-            )
-            total = x.new_zeros(())
-            for part in theta.split(rows):
-                chunk = slices(part, x, y).sum() / len(theta)
-                chunk.backward()
-                total += chunk.detach()
-        return total, *(v.grad for v in (theta, x, y) if v.grad is not None)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:  # noqa: ANN401
-        ctx.slices, _, ctx.wanted, *samples = inputs
-        ctx.mark_non_differentiable(*output[1:])
-        ctx.save_for_backward(*samples, *output[1:])
+        leaves = [v.detach().requires_grad_(t) for v, t in zip(inputs, tracked, strict=True)]
+        theta, x, y = leaves
+        wanted = [v for v in leaves if v.requires_grad]
+        total, gradients = x.new_zeros(()), [torch.zeros_like(v) for v in wanted]
+        for start in range(0, len(theta), rows):
+            # Hooks are of the graph around, which has no part in this one.
+            with torch.enable_grad(), saved_tensors_hooks(as_it_is, as_it_is):
+                chunk = slices(theta[start : start + rows], x, y).sum() / len(theta)
+            for gradient, more in zip(gradients, torch.autograd.grad(chunk, wanted), strict=True):
+                gradient += more
+            total += chunk.detach()
+        ctx.slices, ctx.rows, ctx.tracked = slices, rows, tracked
+        ctx.constants = [v.detach() for v, t in zip(inputs, tracked, strict=True) if not t]
+        ctx.mark_non_differentiable(*gradients)
+        ctx.save_for_backward(*(v for v, t in zip(inputs, tracked, strict=True) if t), *gradients)
+        return total, *gradients
 
     @staticmethod
     def backward(ctx: Any, g: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        samples, gradients = ctx.saved_tensors[:3], iter(ctx.saved_tensors[3:])
-        if torch.is_grad_enabled():  # a second derivative is wanted, of the whole
-            pull = torch.func.vjp(lambda *v: ctx.slices(*v).mean(), *samples)[1]
-            gradients = (d for d, w in zip(pull(g), ctx.wanted, strict=True) if w)
-            g = g.new_ones(())
-        return None, None, None, *(g * next(gradients) if w else None for w in ctx.wanted)
+        saved = ctx.saved_tensors
+        variables, gradients = iter(saved[: len(saved) // 2]), saved[len(saved) // 2 :]
+        if torch.is_grad_enabled():  # a second derivative may be asked for
+            constants = iter(ctx.constants)
+            inputs = [next(variables if t else constants) for t in ctx.tracked]
+            gradients = differentiable_gradients(ctx.slices, ctx.rows, ctx.tracked, *inputs)
+        scaled = iter([g * gradient for gradient in gradients])
+        return None, None, None, *(next(scaled) if t else None for t in ctx.tracked)
+
+
+def differentiable_gradients(
+    slices: Callable[..., Tensor],
+    rows: int,
+    tracked: list[bool],
+    theta: Tensor,
+    x: Tensor,
+    y: Tensor,
+) -> list[Tensor]:
+    r"""Computes what :class:`ChunkedMean` has kept once more, as a function of its inputs."""
+
+    of_parts, of_x, of_y = [], torch.zeros_like(x), torch.zeros_like(y)
+    for part in theta.split(rows):
+        _, pull, *_ = torch.func.vjp(slices, part, x, y)
+        of_part, more_x, more_y = pull(part.new_full((len(part),), 1 / len(theta)))
+        of_parts.append(of_part)
+        of_x, of_y = of_x + more_x, of_y + more_y
+    gradients = (torch.cat(of_parts), of_x, of_y)
+    return [gradient for gradient, t in zip(gradients, tracked, strict=True) if t]
+
+
+def as_it_is(x: Tensor) -> Tensor:
+    return x
 
 
 def check_shapes(x: Tensor, y: Tensor, projections: Tensor) -> None:

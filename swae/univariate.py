@@ -29,6 +29,7 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from .kernels import cpu
 
@@ -104,11 +105,10 @@ def unweighted(x: Tensor, y: Tensor, cost: Callable[[Tensor], Tensor]) -> Tensor
     """
 
     n, m = x.shape[-1], y.shape[-1]
-    if x.shape[:-1] == y.shape[:-1] and is_tracked(x) != is_tracked(y):
-        if is_tracked(x) and m % n == 0:
-            return cost(x.unsqueeze(-2) - match(x, y)).mean(dim=(-2, -1))
-        if is_tracked(y) and n % m == 0:
-            return cost(match(y, x) - y.unsqueeze(-2)).mean(dim=(-2, -1))
+    if can_match(x, y):
+        return cost(x.unsqueeze(-2) - match(x, y)).mean(dim=(-2, -1))
+    if can_match(y, x):
+        return cost(match(y, x) - y.unsqueeze(-2)).mean(dim=(-2, -1))
 
     x, y = sort(x), sort(y)
     if n == m:
@@ -161,6 +161,13 @@ def argsort(x: Tensor) -> Tensor:
     return cpu.argsort(x) if is_fast(x) else x.detach().argsort(dim=-1)
 
 
+def can_match(x: Tensor, y: Tensor) -> bool:
+    r"""Tells whether x alone wants a gradient, and has as many partners each."""
+
+    whole = x.shape[:-1] == y.shape[:-1] and y.shape[-1] % x.shape[-1] == 0
+    return whole and is_tracked(x) and not is_tracked(y)
+
+
 def match(x: Tensor, y: Tensor) -> Tensor:
     r"""Brings each of n samples x the k of k n samples y that it is paired with, as constants.
 
@@ -169,7 +176,7 @@ def match(x: Tensor, y: Tensor) -> Tensor:
 
     quantiles = sort(y.detach()).unflatten(-1, (x.shape[-1], -1)).mT
     order = argsort(x).unsqueeze(-2).expand_as(quantiles)
-    return torch.empty_like(order, dtype=y.dtype).scatter_(-1, order, quantiles)
+    return y.new_empty(()).expand_as(quantiles).scatter(-1, order, quantiles)
 
 
 def is_fast(x: Tensor) -> bool:
@@ -177,7 +184,17 @@ def is_fast(x: Tensor) -> bool:
 
 
 def is_tracked(x: Tensor) -> bool:
-    return x.requires_grad and torch.is_grad_enabled()
+    r"""Tells whether a derivative may be asked for."""
+
+    return is_transformed() or (x.requires_grad and torch.is_grad_enabled())
+
+
+def is_transformed() -> bool:
+    r"""Tells whether :mod:`torch.func` or forward mode is at work, where no tensor says so."""
+
+    if torch.compiler.is_compiling():
+        return False
+    return forward_ad._current_level >= 0 or torch._C._are_functorch_transforms_active()
 
 
 @functools.lru_cache(maxsize=64)

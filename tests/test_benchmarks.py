@@ -39,7 +39,7 @@ def test_ways_take_turns():
     calls = []
     ways = {name: lambda x, name=name: calls.append((name, x)) for name in "ab"}
     times = interleaved(ways, lambda: (len(calls),), seconds=0)
-    assert calls == [("ab"[i % 2], i) for i in range(8)]  # once to set up, then three rounds
+    assert calls == [("ab"[i % 2], i) for i in range(10)]  # twice to set up, then three rounds
     assert set(times) == {"a", "b"}
     assert min(times.values()) > 0
 

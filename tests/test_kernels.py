@@ -1,7 +1,9 @@
 """The fast sorts, held against torch's: values, orders, ties, and what is not finite."""
 
+import importlib
 import math
 import multiprocessing
+import threading
 
 import numpy as np
 import pytest
@@ -93,9 +95,10 @@ def test_batches_without_and_with_one_row(shape):
 
 @pytest.fixture
 def two_threads():
+    before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield
-    torch.set_num_threads(1)
+    torch.set_num_threads(before)
 
 
 @pytest.mark.usefixtures("two_threads")
@@ -133,6 +136,38 @@ def test_operators_keep_torchs_rules(op):
     torch.library.opcheck(op, (torch.randn(50, 3).mT,))
 
 
+def test_the_default_device_is_not_the_result_s():
+    x = torch.randn(3, 50)
+    with torch.device("meta"):
+        values, order = cpu.sort(x), cpu.argsort(x)
+    assert torch.equal(values, x.gather(1, order))
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_vmap(dim):
+    x = torch.randn(4, 5, 50)
+    for fast, plain in ((cpu.sort, lambda x: x.sort().values), (cpu.argsort, torch.argsort)):
+        got, wanted = (torch.vmap(f, in_dims=dim)(x) for f in (fast, plain))
+        assert torch.equal(got, wanted)
+
+
+def test_the_module_can_be_loaded_again():
+    importlib.reload(cpu)
+    assert torch.equal(cpu.sort(torch.tensor([2.0, 1.0])), torch.tensor([1.0, 2.0]))
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_nobody_waits_for_helpers_of_others(monkeypatch):
+    """A caller that has done its work alone goes on, though the helper is still elsewhere."""
+    monkeypatch.setattr(cpu, "BLOCK", 1000)
+    released = threading.Event()
+    busy = cpu.pool(1).submit(released.wait, 60)
+    x = torch.randn(700, 300)
+    assert torch.equal(cpu.sort(x), x.sort(dim=-1).values)
+    assert not busy.done()
+    released.set()
+
+
 # ----- the match, and the distance made of it, against torch's sort
 
 
@@ -158,6 +193,43 @@ def test_each_path_is_the_plain_one(dtype, wanted, sizes, strided):
     inputs = [v for v in (x, y) if v.requires_grad]
     if inputs and dtype.itemsize >= 4:  # half precision has ties, each sort its own way with them
         torch.testing.assert_close(*(torch.autograd.grad(v.sum(), inputs) for v in values))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    n=st.integers(1, 40),
+    m=st.integers(1, 40),
+    k=st.integers(1, 4),
+    multiple=st.booleans(),
+    wanted=st.sampled_from([(True, False), (False, True), (True, True)]),
+    seed=st.integers(0, 2**32),
+)
+def test_any_sizes(n, m, k, multiple, wanted, seed):
+    generator = torch.Generator().manual_seed(seed)
+    m = k * n if multiple else m
+    x, y = (torch.randn(2, size, generator=generator) for size in (n, m))
+    inputs = [v.requires_grad_() for v, w in zip((x, y), wanted, strict=True) if w]
+    values = wasserstein_1d(x, y), plain(x, y)
+    torch.testing.assert_close(*values, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        *(torch.autograd.grad(v.sum(), inputs) for v in values), rtol=1e-3, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("sizes", [(40, 40), (40, 120), (120, 40), (30, 40)])
+@pytest.mark.parametrize("wanted", [(True, False), (False, True), (True, True)])
+@pytest.mark.parametrize("side", [0, 1])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_what_is_not_finite_reaches_value_and_gradient(bad, sizes, wanted, side, weighted):
+    x, y = (torch.randn(n) for n in sizes)
+    (x, y)[side][3] = bad
+    inputs = [v.requires_grad_() for v, w in zip((x, y), wanted, strict=True) if w]
+    weights = torch.rand_like(x) if weighted else None
+    value = wasserstein_1d(x, y, 2, weights)
+    assert not value.isfinite()
+    gradients = torch.autograd.grad(value, inputs)
+    assert not torch.cat(gradients).isfinite().all()
 
 
 def test_ties_share_their_gradient():

@@ -13,6 +13,7 @@ import ot
 import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
+from torch.utils.checkpoint import checkpoint
 
 import swae.sliced
 from swae import Ball, Normal, SlicedWassersteinLoss, Uniform, sliced_wasserstein
@@ -356,6 +357,116 @@ def test_functional_transforms(monkeypatch, chunk):
     value, pull = torch.func.vjp(lambda x: sliced_wasserstein(x, y, theta), x)
     torch.testing.assert_close(pull(torch.ones_like(value)), wanted)
     torch.testing.assert_close(value, sliced_wasserstein(x, y, theta))
+
+
+@chunks
+def test_it_can_be_computed_again(monkeypatch, chunk):
+    """Inside a backward pass, as activation checkpointing does."""
+    chunked(monkeypatch, chunk)
+    x, y, theta = draw(7, 7, k=11)
+    value = checkpoint(sliced_wasserstein, x.requires_grad_(), y, theta, use_reentrant=False)
+    (gradient,) = torch.autograd.grad(3 * value, x)
+    wanted = torch.autograd.grad(sliced_wasserstein(x, y, theta), x)[0]
+    torch.testing.assert_close(gradient, 3 * wanted)
+
+
+TRANSFORMS = {
+    "jvp": lambda f, x, y, theta: torch.func.jvp(lambda x: f(x, y, theta), (x,), (x + y,))[1],
+    "jacfwd": lambda f, x, y, theta: torch.func.jacfwd(f)(x, y, theta),
+    "jacrev of grad": lambda f, *v: torch.func.jacrev(torch.func.grad(f, 0), (0, 1, 2))(*v),
+    "jvp of grad": lambda f, x, y, theta: torch.func.jvp(
+        lambda y: torch.func.grad(f)(x, y, theta), (y,), (x + y,)
+    )[1],
+    "hessian": lambda f, *v: torch.func.hessian(f)(*v),
+    "vmap over x": lambda f, x, y, theta: torch.vmap(f, (0, None, None))(
+        x.expand(4, 7, 3), y, theta
+    ),
+    "vmap of grad": lambda f, x, y, theta: torch.vmap(torch.func.grad(f), (None, 0, None))(
+        x, torch.stack((y, 2 * y)), theta
+    ),
+    "grad of vmap": lambda f, x, y, theta: torch.func.grad(
+        lambda xs: torch.vmap(f, (0, None, None))(xs, y, theta).sum()
+    )(torch.stack((x, 2 * x))),
+}
+
+
+def by_sort(x, y, theta):
+    """As the formula stands."""
+    return ((x @ theta).sort(dim=0).values - (y @ theta).sort(dim=0).values).square().mean()
+
+
+@chunks
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script.*:DeprecationWarning")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+def test_all_transforms(monkeypatch, chunk, dtype, transform):
+    """No tensor says there that it is tracked, at which level and how."""
+    chunked(monkeypatch, chunk)
+    inputs = draw(7, 7, k=11, dtype=dtype)
+    torch.testing.assert_close(transform(sliced_wasserstein, *inputs), transform(by_sort, *inputs))
+
+
+@chunks
+def test_vmap_is_seen_through(monkeypatch, chunk):
+    """By an ordinary gradient with respect to what went into it."""
+    chunked(monkeypatch, chunk)
+    x, y, theta = draw(7, 7, k=11, dtype=torch.float32)
+    xs = torch.stack((x, 2 * x)).requires_grad_()
+    gradients = [
+        torch.autograd.grad(torch.vmap(lambda x, f=f: f(x, y, theta))(xs).sum(), xs)
+        for f in (sliced_wasserstein, by_sort)
+    ]
+    torch.testing.assert_close(*gradients)
+
+
+@chunks
+def test_a_cost_may_have_parameters_of_its_own(monkeypatch, chunk):
+    chunked(monkeypatch, chunk)
+    x, y, theta = draw(7, 7, k=11)
+    w = torch.tensor(2.0, dtype=x.dtype, requires_grad=True)
+    value = 3 * sliced_wasserstein(x.requires_grad_(), y, theta, lambda t: w * t.square())
+    assert w.grad is None
+    value.backward()
+    torch.testing.assert_close(w.grad, value.detach() / 2)
+
+    def gradient(weigh):  # by something of the graph of x itself
+        return torch.autograd.grad(weigh(x.std()), x)
+
+    torch.testing.assert_close(
+        gradient(lambda s: sliced_wasserstein(x, y, theta, lambda t: (t / s).square())),
+        gradient(lambda s: sliced_wasserstein(x, y, theta) / s.square()),
+    )
+
+
+@chunks
+def test_samples_without_gradient_are_no_business_of_the_backward_pass(monkeypatch, chunk):
+    """Those of a prior may be made in inference mode, and their memory used again."""
+    chunked(monkeypatch, chunk)
+    x, y, theta = draw(7, 7, k=11)
+    wanted = torch.autograd.grad(sliced_wasserstein(x.requires_grad_(), y, theta), x)
+    with torch.inference_mode():
+        inferred = y + 0
+    values = [sliced_wasserstein(x, inferred, theta), sliced_wasserstein(x, y, theta)]
+    y.add_(1)
+    for value in values:
+        torch.testing.assert_close(torch.autograd.grad(value, x), wanted)
+
+
+@chunks
+def test_a_derivative_under_autocast_is_as_good(monkeypatch, chunk):
+    chunked(monkeypatch, chunk)
+    x, y, theta = draw(70, 70, k=11, dtype=torch.float32)
+
+    def gradient():
+        value = sliced_wasserstein(x, y, theta)
+        return torch.autograd.grad(value, x, create_graph=True)[0]
+
+    x.requires_grad_()
+    wanted = gradient().detach()
+    with torch.autocast("cpu", torch.bfloat16):
+        got = gradient().detach()
+    # The matches are the same; the last product is in the precision of whoever asks for it.
+    assert (got - wanted).norm() < 0.003 * wanted.norm()
 
 
 @chunks

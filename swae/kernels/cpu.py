@@ -18,12 +18,12 @@ around it, all NumPy:
   within the row's range, then sorted in short windows that overlap.
 
 A key is a float's bits, turned so that unsigned integers compare as floats do. Both orders leave
-ties as they stood, so they are one and the same: which way is taken changes no bit of a result. It
-is decided by a stopwatch, once for each size, since it turns on the machine (AVX-512's compressing
-store, which the vector sorts are made of, takes over a hundred cycles on some processors).
+ties as they stood, so they are one and the same, and sorted values have no choice: which way is
+taken changes no result. It is decided by a stopwatch, once for each size, since it turns on the
+machine; ``docs/performance.md`` has the figures.
 
-Rows are shared among as many threads as torch uses; NumPy lets
-go of the interpreter's lock while it sorts.
+Rows are shared among as many threads as torch uses; NumPy lets go of the interpreter's lock while
+it sorts.
 """
 
 __all__ = ["argsort", "sort"]
@@ -31,8 +31,10 @@ __all__ = ["argsort", "sort"]
 import functools
 import os
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -137,11 +139,11 @@ ORDERS, VALUES = (packed, radix), (vector, buckets)
 
 
 @functools.cache
-def fastest(ways: tuple[Way, ...], n: int) -> Way:
+def fastest(ways: tuple[Way, ...], dtype: torch.dtype, n: int) -> Way:
     r"""Times ways on normal values, in rows of n."""
 
     x = np.random.default_rng(0).standard_normal((max(1, 2**15 // n), n), dtype=np.float32)
-    result = np.empty_like(x, dtype=np.int64 if ways is ORDERS else x.dtype)
+    result = torch.empty(x.shape, dtype=dtype, device="cpu").numpy()
     return min(ways, key=lambda way: min(seconds(way, x, result) for _ in range(4)))
 
 
@@ -159,35 +161,39 @@ def sort_rows(ways: tuple[Way, ...], x: Tensor, dtype: torch.dtype) -> Tensor:
 
     n = x.shape[-1]
     source = x.contiguous().reshape(-1, n).numpy()
-    result = torch.empty(x.shape, dtype=dtype)
+    result = x.new_empty(x.shape, dtype=dtype)
     target = result.reshape(-1, n).numpy()
-    way = fastest(ways, 2 ** min(n.bit_length() - 1, 16))
+    way = fastest(ways, dtype, 2 ** min(n.bit_length() - 1, 16))
 
     def work(block: slice) -> None:
         way(source[block], target[block])
 
     helpers = torch.get_num_threads() - 1 if source.size >= SMALL else 0
     step = max(1, min(BLOCK // n, -(-len(source) // (1 + helpers))))
-    share(work, [slice(start, start + step) for start in range(0, len(source), step)], helpers)
+    blocks = deque(slice(start, start + step) for start in range(0, len(source), step))
+    work_through(blocks, work, helpers)
     return result
 
 
-def share(work: Callable[[slice], None], blocks: list[slice], helpers: int) -> None:
-    r"""Works through blocks, with as many threads besides this one.
+def work_through(blocks: deque[slice], work: Callable[[slice], None], helpers: int) -> None:
+    r"""Does the work on each block, with as many threads besides this one.
 
-    This thread works too: while it slept, a system may run it and its helper on one core.
+    This thread works too: while it slept, a system may run it and its helper on one core. It waits
+    for no helper that has not begun, since all callers share them.
     """
 
-    left = iter(blocks)
-
     def drain() -> None:
-        for block in left:
-            work(block)
+        with suppress(IndexError):
+            while True:
+                work(blocks.popleft())
 
-    others = [pool(helpers).submit(drain) for _ in range(min(helpers, len(blocks) - 1))]
+    others = []
+    with suppress(RuntimeError):  # at the interpreter's end there are no more threads
+        others = [pool(helpers).submit(drain) for _ in range(min(helpers, len(blocks) - 1))]
     drain()
     for other in others:
-        other.result()
+        if not other.cancel():
+            other.result()
 
 
 @functools.cache
@@ -202,28 +208,35 @@ if hasattr(os, "register_at_fork"):  # a forked process has the pool, but none o
 # --- torch's operators, which autocast, torch.compile and torch.func go through
 
 
-torch.library.define("swae::sort", "(Tensor x) -> Tensor")
-torch.library.define("swae::argsort", "(Tensor x) -> Tensor")
-
-
-@torch.library.impl("swae::sort", "cpu")
-def sort_cpu(x: Tensor) -> Tensor:
-    return sort_rows(VALUES, x, x.dtype)
-
-
-@torch.library.impl("swae::argsort", "cpu")
-def argsort_cpu(x: Tensor) -> Tensor:
-    return sort_rows(ORDERS, x, torch.int64)
-
-
-@torch.library.register_fake("swae::sort")  # type: ignore[untyped-decorator]
 def sort_fake(x: Tensor) -> Tensor:
     return x.new_empty(x.shape)
 
 
-@torch.library.register_fake("swae::argsort")  # type: ignore[untyped-decorator]
 def argsort_fake(x: Tensor) -> Tensor:
     return x.new_empty(x.shape, dtype=torch.int64)
+
+
+def register(name: str, ways: tuple[Way, ...], fake: Callable[[Tensor], Tensor]) -> None:
+    r"""Makes an operator of ways to sort; once, also where this module is loaded again."""
+
+    if hasattr(torch.ops.swae, name):
+        return
+
+    def sort_here(x: Tensor) -> Tensor:
+        return sort_rows(ways, x, fake(x[:0]).dtype)
+
+    def batched(info: Any, dims: tuple[int], x: Tensor) -> tuple[Tensor, int]:  # noqa: ANN401
+        op = getattr(torch.ops.swae, name)  # again, for x may be of another transform
+        return op(x.movedim(dims[0], 0)), 0
+
+    torch.library.define(f"swae::{name}", "(Tensor x) -> Tensor")
+    torch.library.impl(f"swae::{name}", "cpu", sort_here)
+    torch.library.register_fake(f"swae::{name}", fake)
+    torch.library.register_vmap(f"swae::{name}", batched)
+
+
+register("sort", VALUES, sort_fake)
+register("argsort", ORDERS, argsort_fake)
 
 
 def sort(x: Tensor) -> Tensor:
