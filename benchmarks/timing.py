@@ -18,6 +18,8 @@ from typing import Any
 
 import torch
 
+from swae.training import cpu_flags
+
 Way = Callable[..., object]
 r"""Something to time, called with what the inputs' maker returns."""
 
@@ -86,8 +88,7 @@ def machine() -> str:
     except OSError:
         lines = []
     names = {line.partition(":")[2].strip() for line in lines if line.startswith("model name")}
-    flags = {flag for line in lines if line.startswith("flags") for flag in line.split()}
-    units = [u for u in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if u in flags]
+    units = [u for u in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if u in cpu_flags()]
     return (
         f"{' '.join(names) or platform.processor()}, {torch.get_num_threads()} threads, "
         f"{' '.join(units)}, torch {torch.__version__}"

@@ -17,15 +17,14 @@ evenly, :math:`\theta` by :mod:`swae.projections` and the samples from a shifted
 
 __all__ = ["SlicedWassersteinLoss", "sliced_wasserstein"]
 
-from collections.abc import Callable
-from typing import Any, cast, final
+from typing import final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.checkpoint import checkpoint
 
+from .chunked import chunked_mean
 from .priors import Prior
 from .projections import Slices, draw, resolve
 from .univariate import (
@@ -40,8 +39,8 @@ from .univariate import (
 CHUNK = 2**22
 r"""The most projected values (samples times directions) that are held at once.
 
-Each of their 64-bit indices then takes less than 32 MiB on either side, above which glibc gets
-memory from the system anew each time, page by page.
+The 64-bit indices of either side then take less than 32 MiB, above which glibc gets memory from
+the system anew each time, page by page.
 """
 
 
@@ -109,77 +108,7 @@ def sliced_wasserstein(
         return torch.cat(
             [checkpoint(slices, part, x, y, use_reentrant=False) for part in theta.split(rows)]
         ).mean()
-    return cast(Tensor, ChunkedMean.apply(slices, rows, tracked, theta, x, y)[0])
-
-
-@final
-class ChunkedMean(torch.autograd.Function):
-    r"""The mean over slices whose gradient is taken chunk by chunk, on the way forward.
-
-    The value is a scalar and linear in its chunks, so that its gradient is known, but for a
-    factor, when a chunk is at hand. So nothing between is kept for the backward pass, or computed
-    again there.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any,  # noqa: ANN401
-        slices: Callable[..., Tensor],
-        rows: int,
-        tracked: list[bool],
-        *inputs: Tensor,
-    ) -> tuple[Tensor, ...]:
-        leaves = [v.detach().requires_grad_(t) for v, t in zip(inputs, tracked, strict=True)]
-        theta, x, y = leaves
-        wanted = [v for v in leaves if v.requires_grad]
-        total, gradients = x.new_zeros(()), [torch.zeros_like(v) for v in wanted]
-        for start in range(0, len(theta), rows):
-            # Hooks are of the graph around, which has no part in this one.
-            with torch.enable_grad(), saved_tensors_hooks(as_it_is, as_it_is):
-                chunk = slices(theta[start : start + rows], x, y).sum() / len(theta)
-            for gradient, more in zip(gradients, torch.autograd.grad(chunk, wanted), strict=True):
-                gradient += more
-            total += chunk.detach()
-        ctx.slices, ctx.rows, ctx.tracked = slices, rows, tracked
-        ctx.constants = [v.detach() for v, t in zip(inputs, tracked, strict=True) if not t]
-        ctx.mark_non_differentiable(*gradients)
-        ctx.save_for_backward(*(v for v, t in zip(inputs, tracked, strict=True) if t), *gradients)
-        return total, *gradients
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        saved = ctx.saved_tensors
-        variables, gradients = iter(saved[: len(saved) // 2]), saved[len(saved) // 2 :]
-        if torch.is_grad_enabled():  # a second derivative may be asked for
-            constants = iter(ctx.constants)
-            inputs = [next(variables if t else constants) for t in ctx.tracked]
-            gradients = differentiable_gradients(ctx.slices, ctx.rows, ctx.tracked, *inputs)
-        scaled = iter([g * gradient for gradient in gradients])
-        return None, None, None, *(next(scaled) if t else None for t in ctx.tracked)
-
-
-def differentiable_gradients(
-    slices: Callable[..., Tensor],
-    rows: int,
-    tracked: list[bool],
-    theta: Tensor,
-    x: Tensor,
-    y: Tensor,
-) -> list[Tensor]:
-    r"""Computes what :class:`ChunkedMean` has kept once more, as a function of its inputs."""
-
-    of_parts, of_x, of_y = [], torch.zeros_like(x), torch.zeros_like(y)
-    for part in theta.split(rows):
-        _, pull, *_ = torch.func.vjp(slices, part, x, y)
-        of_part, more_x, more_y = pull(part.new_full((len(part),), 1 / len(theta)))
-        of_parts.append(of_part)
-        of_x, of_y = of_x + more_x, of_y + more_y
-    gradients = (torch.cat(of_parts), of_x, of_y)
-    return [gradient for gradient, t in zip(gradients, tracked, strict=True) if t]
-
-
-def as_it_is(x: Tensor) -> Tensor:
-    return x
+    return chunked_mean(slices, rows, tracked, theta, x, y)
 
 
 def check_shapes(x: Tensor, y: Tensor, projections: Tensor) -> None:

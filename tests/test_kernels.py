@@ -15,7 +15,7 @@ from swae.kernels import cpu
 from swae.univariate import match, wasserstein_1d
 
 SIZES = [1, 2, 3, 100, 255, 256, 300, 1000, 4097, 10_000, 70_000]
-TIED = {
+LAWS = {
     "normal": lambda n: torch.randn(3, n),
     "ties": lambda n: torch.randint(-3, 3, (3, n)).float(),
     "constant": lambda n: torch.full((3, n), 0.5),
@@ -29,7 +29,7 @@ TIED = {
 }
 
 sizes = pytest.mark.parametrize("n", SIZES)
-laws = pytest.mark.parametrize("law", TIED.values(), ids=TIED)
+laws = pytest.mark.parametrize("law", LAWS.values(), ids=LAWS)
 
 
 def run(way, x, dtype):

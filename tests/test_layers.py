@@ -13,7 +13,7 @@ import swae
 ROOT = Path(swae.__file__).parent
 LAYERS = (
     "seeding univariate projections kernels",
-    "sliced priors penalties networks",
+    "chunked sliced priors penalties networks",
     "autoencoder",
     "images sources data training metrics checkpoint stopping",
     "allocator presets storage estimator montage canvas plotting paper explorer progress run "

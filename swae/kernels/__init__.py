@@ -1,1 +1,1 @@
-r"""The fast sort-and-match. :mod:`swae.univariate` says what it computes and chooses it."""
+r"""The fast sorts. :mod:`swae.univariate` says what they are for and chooses them."""

@@ -1,10 +1,7 @@
-r"""Sorting rows of float32 on a CPU, and matching them.
+r"""Sorting rows of float32 on a CPU.
 
 One-dimensional transport is a sort. What it needs of one is little: of a side without gradient
-the sorted values alone, of a side with gradient the order :math:`\sigma`, and for a match each
-:math:`x_m` in its place beside the quantiles of :math:`y` that it is paired with,
-
-.. math:: t_{\sigma(m)} = y_{(m)} .
+the sorted values alone, of a side with gradient the order :math:`\sigma`.
 
 :func:`torch.sort` compares pairs, one after another, and always carries 64-bit indices. Four ways
 around it, all NumPy:
@@ -33,7 +30,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -183,17 +180,25 @@ def work_through(blocks: deque[slice], work: Callable[[slice], None], helpers: i
     """
 
     def drain() -> None:
-        with suppress(IndexError):
-            while True:
-                work(blocks.popleft())
+        while (block := next_of(blocks)) is not None:
+            work(block)
 
-    others = []
+    others: list[Future[None]] = []
     with suppress(RuntimeError):  # at the interpreter's end there are no more threads
-        others = [pool(helpers).submit(drain) for _ in range(min(helpers, len(blocks) - 1))]
+        for _ in range(min(helpers, len(blocks) - 1)):
+            others.append(pool(helpers).submit(drain))
     drain()
     for other in others:
         if not other.cancel():
             other.result()
+
+
+def next_of(blocks: deque[slice]) -> slice | None:
+    r"""Takes a block, unless another thread took the last."""
+
+    with suppress(IndexError):
+        return blocks.popleft()
+    return None
 
 
 @functools.cache
@@ -208,35 +213,34 @@ if hasattr(os, "register_at_fork"):  # a forked process has the pool, but none o
 # --- torch's operators, which autocast, torch.compile and torch.func go through
 
 
-def sort_fake(x: Tensor) -> Tensor:
-    return x.new_empty(x.shape)
-
-
-def argsort_fake(x: Tensor) -> Tensor:
-    return x.new_empty(x.shape, dtype=torch.int64)
-
-
-def register(name: str, ways: tuple[Way, ...], fake: Callable[[Tensor], Tensor]) -> None:
+def register(name: str, ways: tuple[Way, ...], dtype: torch.dtype) -> None:
     r"""Makes an operator of ways to sort; once, also where this module is loaded again."""
 
     if hasattr(torch.ops.swae, name):
         return
 
-    def sort_here(x: Tensor) -> Tensor:
-        return sort_rows(ways, x, fake(x[:0]).dtype)
+    def real(x: Tensor) -> Tensor:
+        return sort_rows(ways, x, dtype)
 
-    def batched(info: Any, dims: tuple[int], x: Tensor) -> tuple[Tensor, int]:  # noqa: ANN401
+    def fake(x: Tensor) -> Tensor:
+        return x.new_empty(x.shape, dtype=dtype)
+
+    def batched(
+        info: Any,  # noqa: ANN401 - of a class that torch keeps to itself
+        dims: tuple[int],
+        x: Tensor,
+    ) -> tuple[Tensor, int]:
         op = getattr(torch.ops.swae, name)  # again, for x may be of another transform
         return op(x.movedim(dims[0], 0)), 0
 
     torch.library.define(f"swae::{name}", "(Tensor x) -> Tensor")
-    torch.library.impl(f"swae::{name}", "cpu", sort_here)
+    torch.library.impl(f"swae::{name}", "cpu", real)
     torch.library.register_fake(f"swae::{name}", fake)
     torch.library.register_vmap(f"swae::{name}", batched)
 
 
-register("sort", VALUES, sort_fake)
-register("argsort", ORDERS, argsort_fake)
+register("sort", VALUES, torch.float32)
+register("argsort", ORDERS, torch.int64)
 
 
 def sort(x: Tensor) -> Tensor:
