@@ -18,6 +18,8 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
+from .commands import HOME
+
 COMMANDS = {
     "fit": "train an autoencoder on data",
     "evaluate": "measure reconstruction and match of a run on held-out data",
@@ -85,8 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(command: str, words: list[str]) -> int:
-    commands = importlib.import_module("swae.commands")
-    result: int = getattr(commands, command)(words)
+    home = importlib.import_module(f"swae.commands.{HOME[command]}")
+    result: int = getattr(home, command.replace("-", "_"))(words)
     return result
 
 

@@ -19,8 +19,10 @@ import yaml
 from PIL import Image
 
 import swae
-from swae import SWAE, commands
+from swae import SWAE
 from swae.cli import COMMANDS, main
+from swae.commands import HOME, files
+from swae.commands import fit as commands
 from swae.flags import config_first
 from swae.progress import Reporter
 from swae.training import DivergedError
@@ -103,6 +105,10 @@ def test_help_does_not_wait_for_torch():
         )
         assert result.returncode == (2 if words == ["fti"] else 0), result.stderr
     assert "Did you mean 'swae fit'?" in result.stderr
+
+
+def test_every_command_has_a_home():
+    assert HOME.keys() == COMMANDS.keys()
 
 
 def test_help_lists_the_commands(capsys):
@@ -723,7 +729,7 @@ def full(*args, **kwargs):
 
 
 @pytest.mark.parametrize(
-    "what", ["run.write_file", "checkpoint.write_file", "commands.plotting.save"]
+    "what", ["run.write_file", "checkpoint.write_file", "commands.fit.plotting.save"]
 )
 def test_a_full_disk(here, monkeypatch, capsys, what):
     monkeypatch.setattr(commands, "draw_figures", DRAW)
@@ -733,7 +739,7 @@ def test_a_full_disk(here, monkeypatch, capsys, what):
 
 
 def test_a_full_disk_while_writing_a_result(here, monkeypatch, capsys):
-    monkeypatch.setattr(commands, "write_file", full)
+    monkeypatch.setattr(files, "write_file", full)
     refused(capsys, ["sample", "run", "--out", "new.npy"], 5, "No space left on device")
     assert not (here / "new.npy").exists()
 

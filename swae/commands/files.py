@@ -1,0 +1,91 @@
+r"""Arrays to and from the files that a user names, told apart by their suffix."""
+
+__all__ = ["packed", "read_codes", "write_result"]
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import plotting
+from ..checkpoint import write_file
+from ..sources import reading
+
+
+def write_result(
+    target: Path,
+    result: np.ndarray[Any, Any],
+    draw: Callable[[Any], Any] | None = None,
+    labels: np.ndarray[Any, Any] | None = None,
+) -> None:
+    r"""Writes an array or its picture, by the suffix of the file."""
+
+    if draw is not None and target.suffix in (".png", ".svg"):
+        plotting.save(draw(result), target)
+    else:
+        write_file(target, packed(result, labels, target.suffix))
+    print(target)
+
+
+def packed(
+    result: np.ndarray[Any, Any], labels: np.ndarray[Any, Any] | None, suffix: str
+) -> bytes:
+    buffer = io.BytesIO()
+    match suffix:
+        case ".npy":
+            np.save(buffer, result)
+        case ".npz":
+            arrays: dict[str, Any] = (
+                {"x": result} if labels is None else {"x": result, "y": labels}
+            )
+            np.savez(buffer, **arrays)
+        case _:
+            columns = [result.reshape(len(result), -1)]
+            names = [f"z{i}" for i in range(columns[0].shape[1])]
+            if labels is not None:
+                columns.append(labels[:, None])
+                names.append("label")
+            np.savetxt(
+                buffer,
+                np.hstack(columns),
+                delimiter=",",
+                header=",".join(names),
+                comments="",
+                fmt="%.9g",  # what float32 needs to come back as it was
+            )
+    return buffer.getvalue()
+
+
+def read_codes(path: Path) -> np.ndarray[Any, Any]:
+    r"""Reads codes that ``encode`` wrote, or others of the same kind."""
+
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}.")
+    with reading(path):
+        if path.suffix == ".csv":
+            return read_table(path)
+        content = np.load(path, allow_pickle=False)
+        codes: np.ndarray[Any, Any] = content["x"] if hasattr(content, "files") else content
+        return codes
+
+
+def read_table(path: Path) -> np.ndarray[Any, Any]:
+    r"""Reads the columns of numbers but for ``label``; the line of their names may be missing."""
+
+    with path.open() as file:
+        names = [name.strip() for name in file.readline().split(",")]
+    named = not all(map(is_number, names))
+    table = np.genfromtxt(path, delimiter=",", skip_header=int(named), ndmin=2)
+    keep = [i for i in range(table.shape[1]) if names[i : i + 1] != ["label"]]
+    columns: np.ndarray[Any, Any] = table[:, keep]
+    return columns
+
+
+def is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,234 @@
+r"""Training a model into a run folder."""
+
+__all__ = ["fit"]
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import plotting
+from ..allocator import keep_freed_memory
+from ..autoencoder import Autoencoder
+from ..data import Samples, to_float
+from ..estimator import SWAE
+from ..flags import Parser, add_data_flags, add_model_flags, as_flags
+from ..metrics import Evaluation
+from ..progress import Reporter
+from ..run import Run, RunError
+from ..seeding import stream
+from ..sources import SOURCES
+from ..training import Epoch
+from .drawing import draw_pairs, draw_samples
+from .opening import DATA_HELP, listen, load_split
+
+SHOWN = 5000
+r"""The most codes that a picture shows."""
+
+FEW = 500
+r"""Fewer held-back samples than this draw no picture of a law; the training samples do."""
+
+CHECKPOINT_EVERY = 20.0
+r"""The seconds of training after which a checkpoint is worth its writing."""
+
+TALK_EVERY = 5.0
+r"""The seconds after which an epoch is worth a line."""
+
+
+def fit(words: list[str]) -> int:
+    r"""Trains a model into a run folder."""
+
+    parser = Parser("swae fit", "Train a sliced-Wasserstein autoencoder.")
+    parser.add_argument("data", nargs="?", type=str, help=DATA_HELP)
+    add_data_flags(parser)
+    add_model_flags(parser)
+    parser.add_argument("--out", type=str | None, default=None, help="Run folder to write.")
+    parser.add_flag("--overwrite", "Replace the run in the folder.")
+    parser.add_flag("--resume", "Go on from the folder's last checkpoint.")
+    parser.add_argument(
+        "--stop-after",
+        type=int | None,
+        default=None,
+        help="Stop after so many epochs of the schedule, to be resumed.",
+    )
+    args = parser.read(words)
+    args.data = args.data or parser.from_config(args, "data")
+    if args.data is None:
+        raise ValueError("fit wants data: digits, mnist, fashion-mnist, a folder or a file.")
+    if args.overwrite and args.resume:
+        raise ValueError("--overwrite and --resume exclude each other.")
+    if args.resume and args.out is None:
+        raise ValueError("--resume wants --out RUN: the folder of the run that goes on.")
+    if args.stop_after is not None and args.stop_after < 1:
+        raise ValueError(f"--stop-after has to be at least 1, but is {args.stop_after}.")
+
+    listen()
+    run = Run(Path(args.out)) if args.out else Run.numbered(Path(args.data).stem)
+    model = SWAE(**parser.model_settings(args))
+    model.check()
+    with run.claimed(overwrite=args.overwrite, resume=args.resume):
+        train = load_split(args, "train", model.random_state)
+        keep_freed_memory()  # from here on: what reading the data took is given back
+        fit_in(run, model, train, args)
+        draw_figures(run, model, train)
+    say_what_is_there(run)
+    return 0
+
+
+def fit_in(run: Run, model: SWAE, train: Samples, args: Any) -> None:  # noqa: ANN401
+    r"""Trains up to the last epoch asked for, and stores the model."""
+
+    asked = {
+        "data": absolute(args.data) if args.data not in SOURCES else args.data,
+        "data_dir": absolute(args.data_dir or os.environ.get("SWAE_DATA")),
+        "image_size": args.image_size,
+    }
+    settings = asked | as_flags(model.resolve(train))
+    checkpoint = run.resume_point(settings) if args.resume else None
+    if args.resume and checkpoint is None:
+        print(f"{run.path} has no checkpoint to resume; starting fresh.", file=sys.stderr)
+    done = 0 if checkpoint is None else checkpoint.epoch
+    epochs = settings["max_epochs"]
+    last = min(epochs, args.stop_after or epochs)
+    if last <= done < epochs:
+        raise RunError(f"The run in {run.path} has {done} of {epochs} epochs: nothing to do.")
+
+    with closing(Reporter()) as report:
+        training = model.fit_epochs(train, checkpoint=checkpoint, progress=report)
+        held, judged = held_out(model, args)
+        if args.overwrite:
+            run.clear()
+        run.write_config(settings)
+        run.reject(train.rejected)
+        report.start(
+            f"{len(train):,} samples of shape {'x'.join(map(str, train.shape))}; "
+            f"judged on {len(held):,} {judged}; writing {run.path}",
+            total=last * model.samples_per_epoch_,
+            done=done * model.samples_per_epoch_,
+        )
+        follow(training, run, model, held, report, last)
+    model.save(run.model)
+    say_mean(run, judged)
+    if model.n_epochs_ == last < epochs:
+        print(
+            f"stopped after {last} of {epochs} epochs; go on with: "
+            f"swae fit --config {run.config} --out {run.path} --resume"
+        )
+
+
+def absolute(path: str | None) -> str | None:
+    r"""Returns a path that means the same from every folder."""
+
+    return None if path is None else str(Path(path).expanduser().absolute())
+
+
+def follow(
+    training: Iterator[Epoch], run: Run, model: SWAE, held: Samples, report: Reporter, last: int
+) -> None:
+    r"""Trains up to an epoch, and evaluates, records, stores and reports on the way."""
+
+    said = saved = time.monotonic()
+    for epoch in training:
+        evaluation = model.evaluate(held)
+        run.record(row_of(epoch, model.autoencoder_, evaluation))
+        now = time.monotonic()
+        if epoch.number == last or now - saved > CHECKPOINT_EVERY:
+            model.save_checkpoint(run.checkpoints)
+            saved = now
+        if epoch.number == last or now - said > TALK_EVERY:
+            report.say(in_words(epoch, model.settings_["max_epochs"], evaluation))
+            said = now
+        if epoch.number == last < model.settings_["max_epochs"]:
+            return
+
+
+def held_out(model: SWAE, args: Any) -> tuple[Samples, str]:  # noqa: ANN401 - parsed flags
+    r"""Returns the samples that epochs are judged on: held-back ones, else the test split."""
+
+    if model.validation_ is not None:
+        return model.validation_, "held-back training samples"
+    return load_split(args, "test", model.random_state), "test samples"
+
+
+def row_of(epoch: Epoch, model: Autoencoder, evaluation: Evaluation) -> dict[str, Any]:
+    r"""Returns an epoch's line of ``metrics.jsonl``."""
+
+    return {
+        "epoch": epoch.number,
+        "step": epoch.step,
+        "seconds": epoch.seconds,
+        "loss": epoch.loss,
+        **epoch.parts,
+        "learning_rate": epoch.learning_rate,
+        "reg_weight": model.reg_weight,
+        **{f"val_{name}": value for name, value in evaluation.flat().items()},
+    }
+
+
+def in_words(epoch: Epoch, epochs: int, evaluation: Evaluation) -> str:
+    return (
+        f"epoch {epoch.number}/{epochs}  {epoch.seconds:.1f} s  loss {epoch.loss:.4f}  |  "
+        f"{figures_in_words(evaluation.flat())}"
+    )
+
+
+def figures_in_words(flat: dict[str, Any]) -> str:
+    parts = [f"{name} {flat[name]:.5f}" for name in ("bce", "l1", "mse") if flat[name] is not None]
+    parts.append(f"sw2 {flat['sw2']:.5f} (null {flat['sw2_null']:.6f})")
+    return "  ".join(parts)
+
+
+def say_mean(run: Run, judged: str, last: int = 5) -> None:
+    r"""Prints the mean of the last evaluations, which a constant rate makes noisy."""
+
+    rows = run.rows()[-last:]
+    if not rows:
+        return
+    names = ("val_bce", "val_l1", "val_mse", "val_sw2", "val_sw2_null")
+    means: dict[str, Any] = {
+        name.removeprefix("val_"): None
+        if any(row[name] is None for row in rows)
+        else float(np.mean([row[name] for row in rows]))
+        for name in names
+    }
+    print(f"mean of the last {len(rows)} evaluations on {judged}: {figures_in_words(means)}")
+
+
+def draw_figures(run: Run, model: SWAE, train: Samples) -> None:
+    r"""Draws curves, reconstructions, samples and codes."""
+
+    shown, what = train, "training samples"
+    if model.validation_ is not None and len(model.validation_) >= FEW:
+        shown, what = model.validation_, "held-back training samples"
+    shown = shown.select(torch.randperm(len(shown), generator=stream(0, "shown"))[:SHOWN])
+
+    x = to_float(shown.x[:12])
+    plotting.save(plotting.curves(run.rows()), run.figures / "curves.png")
+    plotting.save(draw_pairs(x, model.reconstruct(x)), run.figures / "reconstructions.png")
+    plotting.save(draw_samples(model.sample(64)), run.figures / "samples.png")
+
+    codes = model.transform(shown)
+    prior = model.sample_codes(len(codes))
+    if model.latent_dim == 2 and len(train.shape) == 3:
+        extent = plotting.extent_of(model.sample_codes(SHOWN))  # few samples miss the borders
+        grid = model.inverse_transform(plotting.latent_grid(extent))
+        caption = f"{len(codes):,} {what}"
+        figure = plotting.triptych(
+            prior, codes, shown.labels, grid, extent=extent, caption=caption
+        )
+        plotting.save(figure, run.figures / "triptych.png")
+    else:
+        plotting.save(plotting.codes(codes, shown.labels, prior), run.figures / "codes.png")
+
+
+def say_what_is_there(run: Run) -> None:
+    print(f"model     {run.model}")
+    print(f"metrics   {run.metrics}")
+    for figure in sorted(run.figures.glob("*.png")):
+        print(f"figure    {figure}")

@@ -1,0 +1,115 @@
+r"""Using a run: how good it is, what it rebuilds, generates, encodes and decodes."""
+
+__all__ = ["decode", "encode", "evaluate", "info", "reconstruct", "sample"]
+
+import json
+from pathlib import Path
+
+from ..data import to_float
+from .drawing import draw_pairs, draw_samples
+from .files import read_codes, write_result
+from .opening import open_model, open_run, run_parser
+
+
+def evaluate(words: list[str]) -> int:
+    r"""Measures a run on held-out data."""
+
+    parser = run_parser(
+        "evaluate", "Measure reconstruction and match on held-out data.", data=True
+    )
+    parser.add_flag("--json", "Print one JSON object.")
+    args = parser.read(words)
+    model, samples = open_run(args)
+    evaluation = model.evaluate(samples)
+    flat, match = evaluation.flat(), evaluation.match
+    if args.json:
+        print(json.dumps(flat))
+        return 0
+
+    print(f"{flat['n']:,} samples of {args.data}, split {args.split}")
+    for name, unit in (("bce", "nats"), ("l1", ""), ("mse", ""), ("psnr", "dB")):
+        if flat[name] is not None:
+            print(f"{name:<14} {flat[name]:.5f} {unit}".rstrip())
+    for name in ("sw2", "sw2_axes", "sw2_principal"):
+        value, null = getattr(match, name), getattr(match, f"{name}_null")
+        print(f"{name:<14} {value:.6f}  null {null:.6f}  ratio {value / null:.1f}")
+    if flat["outside"] is not None:
+        print(f"{'outside':<14} {flat['outside']:.1%} of the codes are outside the prior")
+    return 0
+
+
+def reconstruct(words: list[str]) -> int:
+    r"""Draws data above its reconstructions."""
+
+    parser = run_parser("reconstruct", "Draw data above its reconstructions.", data=True)
+    parser.add_output("reconstructions.png")
+    parser.add_argument("-n", "--number", type=int, default=12, help="Number of samples.")
+    args = parser.read(words)
+    if args.number < 1:
+        raise ValueError(f"--number has to be at least 1, but is {args.number}.")
+    target = parser.target(args)
+    model, samples = open_run(args)
+    if args.number > len(samples):
+        raise ValueError(f"--number is {args.number}, but there are {len(samples)} samples.")
+    x = to_float(samples.x[: args.number])
+    write_result(target, model.reconstruct(x), draw=lambda x_hat: draw_pairs(x, x_hat))
+    return 0
+
+
+def sample(words: list[str]) -> int:
+    r"""Generates data from the prior."""
+
+    parser = run_parser("sample", "Generate data from the prior.")
+    parser.add_output("samples.png")
+    parser.add_argument("-n", "--number", type=int, default=64, help="Number of samples.")
+    parser.add_argument("--seed", type=int | None, default=None, help="Seed of the draw.")
+    args = parser.read(words)
+    target = parser.target(args)
+    model = open_model(args)
+    write_result(target, model.sample(args.number, seed=args.seed), draw=draw_samples)
+    return 0
+
+
+def encode(words: list[str]) -> int:
+    r"""Writes the codes of data."""
+
+    parser = run_parser("encode", "Write the codes of data.", data=True)
+    parser.add_output("codes.npz", formats=(".npz", ".npy", ".csv"))
+    args = parser.read(words)
+    target = parser.target(args)
+    model, samples = open_run(args)
+    labels = None if samples.labels is None else samples.labels.numpy()
+    write_result(target, model.transform(samples), labels=labels)
+    return 0
+
+
+def decode(words: list[str]) -> int:
+    r"""Writes the data of codes."""
+
+    parser = run_parser("decode", "Write the data of codes.")
+    parser.add_argument("codes", type=str, help="Codes: a .npy, .npz (array x) or .csv file.")
+    parser.add_output("decoded.png")
+    args = parser.read(words)
+    target = parser.target(args)
+    model = open_model(args)
+    write_result(target, model.inverse_transform(read_codes(Path(args.codes))), draw_samples)
+    return 0
+
+
+def info(words: list[str]) -> int:
+    r"""Says what a run is."""
+
+    parser = run_parser("info", "Say what a run is.")
+    args = parser.read(words)
+    model = open_model(args)
+    counts = {
+        part: sum(p.numel() for p in getattr(model.autoencoder_, part).parameters())
+        for part in ("encoder", "decoder")
+    }
+    print(f"{'samples':<18} {'x'.join(map(str, model.sample_shape_))}")
+    print(f"{'epochs':<18} {model.n_epochs_}")
+    for part, count in counts.items():
+        print(f"{part:<18} {count:,} parameters")
+    for name, value in model.settings_.items():
+        print(f"{name:<18} {value}")
+    return 0
