@@ -10,7 +10,7 @@ __all__ = ["SWAE"]
 import copy
 import logging
 import math
-from collections.abc import Callable, Iterator, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from numbers import Integral
 from pathlib import Path
 from typing import Any, cast, final, get_args
@@ -663,7 +663,53 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
                 f"{tuple(wanted)}."
             )
 
-    # --- on disk
+    # --- made elsewhere, and on disk
+
+    @classmethod
+    def from_weights(
+        cls,
+        encoder: Mapping[str, Tensor],
+        decoder: Mapping[str, Tensor],
+        shape: Sequence[int],
+        **params: Any,  # noqa: ANN401 - parameters
+    ) -> "SWAE":
+        r"""Creates a fitted estimator of weights that were trained elsewhere.
+
+        Arguments:
+            encoder: The state of the encoder that the parameters describe.
+            decoder: The state of the decoder.
+            shape: The shape of one sample.
+            params: Parameters of the estimator.
+
+        Returns:
+            The fitted estimator. It counts no epoch, as none was trained here.
+
+        Raises:
+            ValueError: If a parameter can't work, or a state does not fit its network.
+        """
+
+        model = cls(**params)
+        model.check()
+        model._describe(shape, epochs=0)
+        model.settings_ |= {name: model._setting(name) for name in PAPER}
+        model.autoencoder_ = model._build().to(device_for(model.device))
+        try:
+            model.autoencoder_.encoder.load_state_dict(encoder)
+            model.autoencoder_.decoder.load_state_dict(decoder)
+        except RuntimeError as error:
+            raise ValueError(
+                f"The weights have to be of the networks that the parameters describe: {error}"
+            ) from error
+        return model
+
+    def _describe(self, shape: Sequence[int], epochs: int) -> None:
+        r"""Sets what is known of a model besides its weights."""
+
+        self.sample_shape_ = tuple(shape)
+        self.n_features_in_ = math.prod(shape)
+        self.n_epochs_ = epochs
+        self.validation_ = None
+        self.settings_ = self.get_params(deep=False)
 
     def save(self, folder: str | Path) -> None:
         r"""Writes the model: weights, configuration and a manifest of their sha256 sums.
@@ -710,11 +756,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         config = read_config(files, folder, cls().get_params())
         state = from_safetensors(files["model.safetensors"], folder / "model.safetensors")
         model = cls(**given_again(config["params"], params, state))
-        model.sample_shape_ = tuple(config["shape"])
-        model.n_features_in_ = math.prod(model.sample_shape_)
-        model.n_epochs_ = config["epochs"]
-        model.validation_ = None
-        model.settings_ = model.get_params(deep=False)
+        model._describe(config["shape"], config["epochs"])
         device = device_for(model.device)
         try:
             model.autoencoder_ = model._build_stored(state).to(device)

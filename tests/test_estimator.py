@@ -595,6 +595,18 @@ def test_own_networks_are_passed_again(tmp_path):
         SWAE.load(tmp_path, **other)
 
 
+def test_weights_from_elsewhere_make_a_model(tmp_path):
+    own = [network.state_dict() for network in build((6,), 2)]
+    model = SWAE.from_weights(*own, (6,), preset="authors")
+    assert model.n_epochs_ == 0
+    assert model.settings_["max_epochs"] == 30
+    model.save(tmp_path)
+    assert same(model, SWAE.load(tmp_path))
+    assert torch.equal(weights(model)["encoder.1.weight"], own[0]["1.weight"])
+    with pytest.raises(ValueError, match="have to be of the networks that the parameters"):
+        SWAE.from_weights(*reversed(own), (6,))
+
+
 def test_load_takes_a_device(tmp_path, fitted):
     fitted.save(tmp_path)
     assert next(SWAE.load(tmp_path, device="cpu").autoencoder_.parameters()).device.type == "cpu"
