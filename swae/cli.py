@@ -28,6 +28,7 @@ COMMANDS = {
     "encode": "write the codes of data",
     "decode": "write the data of codes",
     "info": "say what a run is",
+    "import-keras": "turn the authors' Keras weights into a run",
 }
 
 HELP = f"""\
@@ -36,7 +37,7 @@ usage: swae COMMAND ... [--debug]
 Sliced-Wasserstein autoencoders: codes of any shape that can be sampled.
 
 commands:
-{chr(10).join(f"  {name:<12} {what}" for name, what in COMMANDS.items())}
+{chr(10).join(f"  {name:<13} {what}" for name, what in COMMANDS.items())}
 
   swae COMMAND --help   the options of a command
   swae --version        the version

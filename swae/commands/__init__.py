@@ -10,5 +10,6 @@ HOME = {
     "encode": "use",
     "decode": "use",
     "info": "use",
+    "import-keras": "keras",
 }
 r"""The file that each command lives in, as a function of the command's name."""
