@@ -15,7 +15,9 @@ directions, and both figures are means over them.
 In high dimension random directions see little: codes that fill half of the dimensions score
 about as the cube does. So the same is measured along the coordinate axes and along the codes'
 principal directions, each with its null, and the share of codes outside the prior's support is
-counted.
+counted. Principal directions are chosen by the codes, as the ones along which they vary most and
+least: a perfect sample scores far more than the null along directions that know nothing of it (6
+times at d = 128, n = 1000). So there the null is that of a sample along its own ones.
 """
 
 __all__ = ["Evaluation", "Match", "evaluate", "match_prior", "reconstruction_errors"]
@@ -51,7 +53,8 @@ class Match(NamedTuple):
         sw2_axes: Along the coordinate axes.
         sw2_axes_null: The same between two samples of the prior.
         sw2_principal: Along the principal directions of the codes.
-        sw2_principal_null: The same between two samples of the prior.
+        sw2_principal_null: The same between two samples of the prior, along the principal
+            directions of the first.
         outside: The share of codes outside the prior's support; :py:`None` if it is not known.
     """
 
@@ -203,20 +206,19 @@ def match_prior(
     z = z.float().cpu()
     n, d = z.shape
     random = iid(d, n_projections, stream(seed, "metrics", "directions"))
-    principal = principal_directions(z)
 
     distances: dict[str, list[Tensor]] = defaultdict(list)
     for i, part in enumerate(random.tensor_split(min(DRAWS, n_projections), dim=1)):
         x, y = (
             prior.sample(n, stream(seed, "metrics", name, i)).to(z) for name in ("prior", "null")
         )
-        for name, theta in (
-            ("sw2", part),
-            ("sw2_axes", torch.eye(d)),
-            ("sw2_principal", principal),
-        ):
+        for name, (theta, theta_null) in {
+            "sw2": (part, part),
+            "sw2_axes": (torch.eye(d), torch.eye(d)),
+            "sw2_principal": (principal_directions(z), principal_directions(y)),
+        }.items():
             distances[name].append(sliced_wasserstein(z, x, theta))
-            distances[f"{name}_null"].append(sliced_wasserstein(y, x, theta))
+            distances[f"{name}_null"].append(sliced_wasserstein(y, x, theta_null))
 
     means = {name: float(torch.stack(values).mean()) for name, values in distances.items()}
     inside = prior.contains(z)

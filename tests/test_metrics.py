@@ -163,6 +163,14 @@ def test_axes_and_principal_directions_see_what_random_ones_do_not():
         assert seen > 5 * blind
 
 
+def test_a_perfect_sample_scores_its_null_along_its_own_principal_directions():
+    """They are chosen by it: along directions that know nothing of it the null is a third."""
+    prior = Uniform(64)
+    match = match_prior(prior.sample(400), prior, n_projections=50)
+    assert match.sw2_principal / match.sw2_principal_null == pytest.approx(1, rel=0.1)
+    assert match.sw2_principal > 3 * match.sw2_axes_null
+
+
 def test_outside_is_a_share():
     z = torch.zeros(8, 2)
     z[:3] = 1.5
