@@ -46,8 +46,10 @@ from .data import (
     holdout,
     to_float,
 )
+from .linear import LinearDecoder, LinearEncoder, beside_linear, is_bounded, start_at_pca_
 from .metrics import Evaluation, evaluate, evaluating
 from .networks import Network, build, glorot_
+from .penalties.likelihood import LogLikelihood
 from .presets import (
     GROWTH_FROM,
     NAMES,
@@ -56,6 +58,7 @@ from .presets import (
     PRESETS,
     STEPS,
     SWITCHES,
+    Penalty,
     Preset,
     check_count,
     check_number,
@@ -93,6 +96,9 @@ logger = logging.getLogger("swae")
 Data = Samples | np.ndarray[Any, Any] | Tensor | Dataset[Any] | DataLoader[Any]
 r"""What :meth:`SWAE.fit` takes."""
 
+ENOUGH = 20_000
+r"""The samples whose PCA a linear path starts at, at most and roughly."""
+
 
 @final
 class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -103,6 +109,8 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         prior: Law of the codes: a name with its numbers (uniform, normal, ring, circle, bowl,
             ball, sphere, mixture:components=10), or in Python a Prior, an array of samples or a
             torch distribution.
+        penalty: Penalty that pulls codes to the prior: sliced-wasserstein, or log-likelihood (Eq.
+            5), which wants a prior with a density and shows why the paper does not use it.
         reg_weight: Weight lambda of the penalty (Eq. 16).
         reg_growth: Factor of lambda at the start of each epoch from the twelfth on.
         n_projections: Number L of directions a step.
@@ -112,6 +120,8 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         oversampling: Samples of the prior for each code.
         stratified: Whether a ring's angles are evenly spaced within a batch.
         network: Built-in network: auto, convolutional or mlp.
+        linear: Whether the networks stand beside a linear path that starts at PCA; for many codes
+            with a uniform or normal prior, and a linear output.
         reconstruction: Cost of a reconstruction: bce+l1, bce, l1, mse, or in Python a function.
         output: Activation of the decoder's output: sigmoid for data in [0, 1], or linear.
         optimizer: Optimiser: adam, adamw or rmsprop.
@@ -144,6 +154,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         latent_dim: int = 2,
         *,
         prior: Any = None,  # noqa: ANN401 - a name, a Prior, an array or a distribution
+        penalty: Penalty = "sliced-wasserstein",
         reg_weight: float | None = None,
         reg_growth: float | None = None,
         n_projections: int | None = None,
@@ -153,6 +164,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         oversampling: int | None = None,
         stratified: bool | None = None,
         network: Network = "auto",
+        linear: bool = False,
         reconstruction: Reconstruction | Callable[[Tensor, Tensor], Tensor] | None = None,
         output: Output | None = None,
         optimizer: Optimizer | None = None,
@@ -172,6 +184,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
     ) -> None:
         self.latent_dim = latent_dim
         self.prior = prior
+        self.penalty = penalty
         self.reg_weight = reg_weight
         self.reg_growth = reg_growth
         self.n_projections = n_projections
@@ -181,6 +194,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         self.oversampling = oversampling
         self.stratified = stratified
         self.network = network
+        self.linear = linear
         self.reconstruction = reconstruction
         self.output = output
         self.optimizer = optimizer
@@ -259,7 +273,10 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         self.fingerprint_ = train.fingerprint() if isinstance(train, Samples) else None
         self._check_range(train)
         self.fabric_ = fabric_for(self.device, self.settings_["precision"])
-        self.autoencoder_ = self._build().to(self.fabric_.device)
+        self.autoencoder_ = self._build()
+        if self.linear and checkpoint is None:
+            self._start_at_pca(batches)
+        self.autoencoder_.to(self.fabric_.device)
         self.optimizer_ = make_optimizer(
             self.settings_["optimizer"], self.autoencoder_, self.settings_["learning_rate"]
         )
@@ -337,7 +354,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
                 raise ValueError(f"{name} has to be one of {get_args(known)}, but is {value!r}.")
         for name, zero in NUMBERS.items():
             check_number(name, self._value(name), zero=zero)
-        for name in SWITCHES:
+        for name in (*SWITCHES, "linear"):
             check_switch(name, self._value(name))
         check_count("latent_dim", self.latent_dim)
         for name in ("batch_size", "max_epochs", "patience"):
@@ -349,7 +366,12 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         check_settings(
             self._setting("reconstruction"), self._setting("output"), self._setting("reg_weight")
         )
-        resolve_slices(self._penalty().slices, self.latent_dim)
+        resolve_slices(self._setting("slices"), self.latent_dim)
+        if self.linear and self._setting("output") != "linear":
+            raise ValueError("linear wants output='linear' (and reconstruction='mse' or 'l1').")
+        penalty = self._penalty()
+        if self.linear:
+            is_bounded(penalty.prior)
         device_for(self.device)
         if self.patience is not None and not self._setting("validation_size"):
             raise ValueError("patience wants validation_size > 0: samples to judge an epoch by.")
@@ -487,9 +509,11 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             )
         return prior
 
-    def _penalty(self) -> SlicedWassersteinLoss:
+    def _penalty(self) -> SlicedWassersteinLoss | LogLikelihood:
         r"""Creates the penalty that the parameters describe."""
 
+        if self.penalty == "log-likelihood":
+            return LogLikelihood(self._prior())
         return SlicedWassersteinLoss(
             self._prior(stratified=self._setting("stratified")),
             self._setting("n_projections"),
@@ -510,7 +534,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             torch.default_generator.manual_seed(stream_seed(self.random_state, "weights"))
             encoder, decoder = copy.deepcopy((self.encoder, self.decoder))
             if encoder is None or decoder is None:
-                encoder, decoder = build(self.sample_shape_, self.latent_dim, self.network)
+                encoder, decoder = self._networks()
                 glorot_(encoder)
                 glorot_(decoder)
         model = Autoencoder(
@@ -520,6 +544,26 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             # Convolutions are twice as fast on pixels whose channels lie together.
             model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return model
+
+    def _networks(self) -> tuple[nn.Module, nn.Module]:
+        r"""Creates the built-in networks that the parameters describe."""
+
+        networks = build(self.sample_shape_, self.latent_dim, self.network)
+        if not self.linear:
+            return networks
+        return beside_linear(*networks, self.sample_shape_, self._prior())
+
+    def _start_at_pca(self, batches: Batches) -> None:
+        r"""Puts the linear path where PCA of the first samples of an epoch has it."""
+
+        parts: list[Tensor] = []
+        for batch in batches.epoch(0):
+            parts.append(batch.x.cpu())
+            if sum(map(len, parts)) >= ENOUGH:
+                break
+        encoder = cast(LinearEncoder, self.autoencoder_.encoder)
+        decoder = cast(LinearDecoder, self.autoencoder_.decoder)
+        start_at_pca_(encoder, decoder, torch.cat(parts), seed=self.random_state)
 
     def _weigh(self, epoch: int) -> None:
         r"""Sets lambda for the epoch with an index."""
@@ -773,7 +817,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
 
         if self.encoder is None:
             with torch.device("meta"):
-                networks = build(self.sample_shape_, self.latent_dim, self.network)
+                networks = self._networks()
             for part, network in zip(("encoder", "decoder"), networks, strict=True):
                 for name, tensor in network.state_dict(prefix=f"{part}.").items():
                     if name not in state or state[name].shape != tensor.shape:

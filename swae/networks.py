@@ -12,6 +12,10 @@ which are :math:`2^{r+1}` rows of the result when :math:`r` doublings follow. So
 of :math:`o` say which stages are valid, and the digit of 1 is a last row to crop. For
 :math:`h = 28` and :math:`n = 3` this is the paper's decoder: 4, 8, 16 to 14, 28.
 
+Images of 64 rows and more enter as blocks: :math:`r \times r` pixels of :math:`c` channels become
+one of :math:`r^2 c`, and come out likewise, so that no convolution works at full resolution, where
+most of the time would go.
+
 The decoder ends in logits; the output's activation belongs to the model.
 """
 
@@ -127,8 +131,30 @@ def build(
         raise ValueError(f"shape has to hold sizes >= 1, but is {tuple(shape)}.")
 
     if network == "convolutional" or (network == "auto" and len(shape) == 3):
-        return convolutional(shape, latent_dim)
+        return in_blocks(shape, latent_dim)
     return mlp(shape, latent_dim)
+
+
+def in_blocks(shape: Sequence[int], latent_dim: int) -> tuple[nn.Sequential, nn.Sequential]:
+    r"""Creates convolutional networks that see large images as blocks of pixels."""
+
+    r = block_size(*shape[1:]) if len(shape) == 3 else 1
+    if r == 1:
+        return convolutional(shape, latent_dim)
+    c, h, w = shape
+    encoder, decoder = convolutional((r * r * c, h // r, w // r), latent_dim)
+    return nn.Sequential(nn.PixelUnshuffle(r), *encoder), nn.Sequential(
+        *decoder, nn.PixelShuffle(r)
+    )
+
+
+def block_size(height: int, width: int, least: int = 32) -> int:
+    r"""Returns the largest power of 2 that divides both sides and leaves ``least`` of each."""
+
+    r = 1
+    while min(height, width) >= 2 * r * least and height % (2 * r) == width % (2 * r) == 0:
+        r *= 2
+    return r
 
 
 def convolutional(

@@ -16,6 +16,7 @@ __all__ = [
     "PRESETS",
     "STEPS",
     "SWITCHES",
+    "Penalty",
     "Preset",
     "check_count",
     "check_number",
@@ -32,6 +33,9 @@ from .training import Optimizer, Precision, Schedule
 
 Preset = Literal["best", "paper", "authors"]
 r"""The names of the presets."""
+
+Penalty = Literal["sliced-wasserstein", "log-likelihood"]
+r"""The names of the penalties."""
 
 PAPER: dict[str, Any] = {
     "prior": "uniform",
@@ -80,6 +84,7 @@ r"""The epoch, counted from 0, at whose start the weight of the penalty first gr
 
 NAMES: dict[str, Any] = {
     "preset": Preset,
+    "penalty": Penalty,
     "network": Network,
     "slices": Slices,
     "optimizer": Optimizer,

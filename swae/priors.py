@@ -118,6 +118,19 @@ class Prior(nn.Module, abc.ABC):
             support is not known.
         """
 
+    def log_prob(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"] | None:
+        r"""Computes the logarithm of the prior's density.
+
+        Arguments:
+            z: The codes, with shape :math:`(*, d)`.
+
+        Returns:
+            :math:`\log q_Z(z)` in nats, with shape :math:`(*)`, :math:`-\infty` outside the
+            support. :py:`None` where there is no density.
+        """
+
+        return None
+
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
 
@@ -196,6 +209,12 @@ def polar(radius: Tensor, turn: Tensor) -> Tensor:
     return torch.stack((radius * angle.cos(), radius * angle.sin()), dim=-1)
 
 
+def within(inside: Tensor, log_prob: Tensor) -> Tensor:
+    r"""Returns a log-density that is minus infinity outside the support."""
+
+    return torch.where(inside, log_prob, -math.inf)
+
+
 @final
 class Uniform(CubePrior):
     r"""The uniform law on the cube :math:`[-1, 1]^d`.
@@ -216,6 +235,9 @@ class Uniform(CubePrior):
 
     def contains(self, z: Float[Tensor, "*batch d"]) -> Bool[Tensor, "*batch"]:
         return (z.abs() <= 1).all(dim=-1)
+
+    def log_prob(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
+        return within(self.contains(z), 0 * z.sum(dim=-1) - self.dim * math.log(2))
 
 
 @final
@@ -238,6 +260,9 @@ class Normal(CubePrior):
 
     def contains(self, z: Float[Tensor, "*batch d"]) -> Bool[Tensor, "*batch"]:
         return z.norm(dim=-1) <= math.sqrt(self.dim) + TAIL
+
+    def log_prob(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
+        return -z.square().sum(dim=-1) / 2 - self.dim / 2 * math.log(2 * math.pi)
 
 
 @final
@@ -274,6 +299,14 @@ class Ring(CubePrior):
         width = max((math.sqrt(2) + TAIL) * self.sigma, SHELL * self.radius)
         return (z.norm(dim=-1) - self.radius).abs() <= width
 
+    def log_prob(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"] | None:
+        # The circle line convolved with the noise: a Bessel function of the angle's integral.
+        if self.sigma == 0:
+            return None
+        r, variance = z.norm(dim=-1), self.sigma**2
+        bessel = torch.special.i0e(r * self.radius / variance).log()
+        return bessel - (r - self.radius) ** 2 / (2 * variance) - math.log(2 * math.pi * variance)
+
     def extra_repr(self) -> str:
         return f"radius={self.radius}, sigma={self.sigma}, stratified={self.stratified}"
 
@@ -298,6 +331,10 @@ class Circle(CubePrior):
     def contains(self, z: Float[Tensor, "*batch d"]) -> Bool[Tensor, "*batch"]:
         return z.norm(dim=-1) <= 1
 
+    def log_prob(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
+        r = z.norm(dim=-1).clamp_min(torch.finfo(z.dtype).tiny)  # its centre is a pole
+        return within(self.contains(z), -(2 * math.pi * r).log())
+
 
 @final
 class Bowl(CubePrior):
@@ -318,6 +355,9 @@ class Bowl(CubePrior):
 
     def contains(self, z: Float[Tensor, "*batch d"]) -> Bool[Tensor, "*batch"]:
         return z.norm(dim=-1) <= 1
+
+    def log_prob(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
+        return within(self.contains(z), (3 / (2 * math.pi) * z.norm(dim=-1)).log())
 
 
 @final
@@ -368,6 +408,10 @@ class Ball(CubePrior):
 
     def contains(self, z: Float[Tensor, "*batch d"]) -> Bool[Tensor, "*batch"]:
         return z.norm(dim=-1) <= 1
+
+    def log_prob(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
+        volume = self.dim / 2 * math.log(math.pi) - math.lgamma(self.dim / 2 + 1)
+        return within(self.contains(z), 0 * z.sum(dim=-1) - volume)
 
 
 def on_sphere(u: Tensor, dim: int) -> Tensor:
@@ -477,6 +521,12 @@ class Mixture(CubePrior):
     def contains(self, z: Float[Tensor, "*batch d"]) -> Bool[Tensor, "*batch"]:
         distance = (z.unsqueeze(-2) - self.means.to(z)).norm(dim=-1)
         return (distance <= (math.sqrt(self.dim) + TAIL) * self.scales.to(z)).any(dim=-1)
+
+    def log_prob(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
+        scales = self.scales.to(z)
+        squares = (z.unsqueeze(-2) - self.means.to(z)).square().sum(dim=-1)
+        logs = -squares / (2 * scales**2) - self.dim * (math.sqrt(2 * math.pi) * scales).log()
+        return (logs + self.weights.to(z).log()).logsumexp(dim=-1)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, components={len(self.means)}"
@@ -595,6 +645,19 @@ class FromDistribution(Prior):
         except NotImplementedError:
             return None
         return None if support is None else support.check(z)
+
+    def log_prob(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"] | None:
+        inside = self.contains(z)
+        if inside is None:
+            return None
+        # A distribution refuses what is outside: there it is asked for a sample of its own.
+        own = self.distribution.sample(inside.shape).to(z)
+        try:
+            return within(
+                inside, self.distribution.log_prob(torch.where(inside[..., None], z, own))
+            )
+        except NotImplementedError:
+            return None
 
 
 def marginals(distribution: Distribution) -> Distribution | None:

@@ -9,9 +9,10 @@ import matplotlib as mpl
 import pytest
 import torch
 
-CHECKED = (
-    "autoencoder chunked kernels networks penalties priors projections seeding sliced univariate"
-)
+CHECKED = """
+    autoencoder chunked kernels linear networks penalties priors projections seeding sliced
+    univariate
+"""
 
 jaxtyping.install_import_hook(
     [f"swae.{module}" for module in CHECKED.split()],

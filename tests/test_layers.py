@@ -13,7 +13,7 @@ import swae
 ROOT = Path(swae.__file__).parent
 LAYERS = (
     "seeding univariate projections kernels",
-    "chunked sliced priors penalties networks",
+    "chunked sliced priors penalties networks linear",
     "autoencoder",
     "images sources data training metrics checkpoint stopping foreign",
     "allocator presets storage estimator montage canvas plotting paper explorer progress run "

@@ -140,6 +140,16 @@ def test_arguments_are_left_as_they_are(create, argument):
     assert repr(create((1, 32, 32), 2)) == repr(create((1, 32, 32), 2))
 
 
+@pytest.mark.parametrize(("shape", "r"), [((3, 64, 64), 2), ((1, 128, 192), 4), ((3, 63, 64), 1)])
+def test_large_images_enter_as_blocks(shape, r):
+    """No convolution works at full resolution, and the paper's network stays what it is."""
+    encoder, decoder = build(shape, 2)
+    round_trip((encoder, decoder), shape, 2)
+    first = next(layer for layer in encoder if isinstance(layer, nn.Conv2d))
+    assert first.in_channels == r * r * shape[0]
+    assert isinstance(decoder[-1], nn.PixelShuffle) == (r > 1)
+
+
 # ----- values
 
 

@@ -1,0 +1,1 @@
+r"""Other ways to match codes and prior, one paper a file."""
