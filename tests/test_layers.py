@@ -15,7 +15,7 @@ LAYERS = (
     "seeding univariate projections kernels",
     "chunked sliced priors penalties networks",
     "autoencoder",
-    "images sources data training metrics checkpoint stopping",
+    "images sources data training metrics checkpoint stopping latent",
     "allocator presets storage estimator montage canvas plotting paper explorer progress run "
     "flags commands cli",
 )
