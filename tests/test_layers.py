@@ -16,8 +16,8 @@ LAYERS = (
     "chunked sliced priors penalties networks",
     "autoencoder",
     "images sources data training metrics checkpoint stopping latent",
-    "allocator presets storage estimator montage canvas plotting paper explorer progress run "
-    "flags commands cli",
+    "allocator presets storage estimator montage canvas plotting strips paper explorer progress "
+    "run flags commands cli",
 )
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names.split()}
 

@@ -9,6 +9,9 @@ HOME = {
     "sample": "use",
     "encode": "use",
     "decode": "use",
+    "interpolate": "latent",
+    "modes": "latent",
+    "grid": "latent",
     "info": "use",
 }
 r"""The file that each command lives in, as a function of the command's name."""
