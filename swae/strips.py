@@ -137,8 +137,8 @@ def lattice(decoded: Array, extent: Sequence[float | int]) -> Figure:
 
     Example:
         >>> figure = lattice(np.zeros((9, 1, 8, 8)), (-1, 1, -1, 1))
-        >>> figure.axes[0].get_xlim()
-        (-1.0, 1.0)
+        >>> figure.axes[0].get_title(loc="left")
+        'decoded'
     """
 
     x = as_array("decoded", decoded, "k*k c h w", "k*k d")
@@ -150,6 +150,7 @@ def lattice(decoded: Array, extent: Sequence[float | int]) -> Figure:
     images, note = on_page(x) if x.ndim == 4 else (x, scale_of_lines([x]))
     picture = latent_map(images, k) if x.ndim == 4 else None
     width = max(640, 40 * k) if picture is None else picture.shape[1]
+    width //= max(1, round(width / 1600))  # pixels of large pictures are dropped evenly
     size = (width, round(width * (y1 - y0) / (x1 - x0)))
     figure, (ax,) = windows(1, size, caption=note)
     plane(ax, "decoded", limits, ("$z_1$", "$z_2$"))

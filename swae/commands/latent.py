@@ -20,7 +20,7 @@ from .files import read_codes, write_result
 from .opening import open_model, open_run, run_parser
 
 PAIRS = 8
-r"""The pairs that are drawn where nobody says how many."""
+r"""The most pairs that are drawn where nobody says how many."""
 
 MODES = 10
 r"""The most modes that are drawn where nobody says how many."""
@@ -68,7 +68,7 @@ def modes(words: list[str]) -> int:
         "-k",
         type=int | None,
         default=None,
-        help=f"Number of modes; {MODES}, or all of fewer dimensions, if left out.",
+        help=f"Number of modes; if left out {MODES}, or all of fewer.",
     )
     parser.add_argument("--steps", type=int, default=7, help="Codes along each mode.")
     parser.add_argument(
@@ -126,7 +126,7 @@ def add_pair_flags(parser: Parser) -> None:
         "--pairs",
         type=int | None,
         default=None,
-        help=f"Number of pairs of samples, drawn by --seed; {PAIRS} if left out.",
+        help=f"Number of pairs of samples, drawn by --seed; if left out {PAIRS}, or all of fewer.",
     )
     parser.add_argument("--seed", type=int, default=0, help="Seed of the pairs.")
     parser.add_argument(
@@ -188,9 +188,12 @@ def chosen(args: Any, n: int) -> torch.Tensor:  # noqa: ANN401 - parsed flags
             raise ValueError(f"--index has to be from 0 to {n - 1} twice, but is {words}.")
         return torch.tensor([args.index])
 
-    pairs = PAIRS if args.pairs is None else args.pairs
+    pairs = min(PAIRS, max(1, n // 2)) if args.pairs is None else args.pairs
     if 2 * pairs > n:
-        raise ValueError(f"--pairs has to be at most {n // 2} for {n} samples, but is {pairs}.")
+        raise ValueError(
+            f"The {args.split} split has to hold {2 * pairs} samples for {pairs} pairs, but "
+            f"holds {n}."
+        )
     return torch.randperm(n, generator=stream(args.seed, "pairs"))[: 2 * pairs].reshape(-1, 2)
 
 
