@@ -103,7 +103,8 @@ def strips(
 
     margin = 26 + 15 * max(map(len, left)) if left else 12
     lines = textwrap.wrap(caption, max(20, (margin + layout.size[0]) // 13))
-    bottom = 12 + bool(lines or note) * 10 + 32 * (len(lines) + bool(note))
+    lines += [note] if note else []
+    bottom = 22 + 32 * len(lines) if lines else 12
     top = 46 if columns else 12
     figure = canvas(margin + layout.size[0] + 12, bottom + layout.size[1] + top)
     ax = panel(figure, margin, bottom, *layout.size)
@@ -116,8 +117,8 @@ def strips(
         draw_lines(ax, layout.corners, (layout.w, layout.h), [(values, BLUE, SOLID)])
 
     write_names(figure, layout, (margin, bottom), left, columns, originals=ends is not None)
-    if lines or note:
-        write(figure, margin, 16, "\n".join([*lines, note] if note else lines))
+    if lines:
+        write(figure, margin, 16, "\n".join(lines))
     return figure
 
 
