@@ -27,6 +27,9 @@ COMMANDS = {
     "sample": "generate data from the prior",
     "encode": "write the codes of data",
     "decode": "write the data of codes",
+    "interpolate": "draw what lies between samples or codes",
+    "modes": "draw the main directions of the codes",
+    "grid": "draw the map of a latent plane",
     "info": "say what a run is",
     "import-keras": "turn the authors' Keras weights into a run",
 }

@@ -108,7 +108,7 @@ class Parser(ArgumentParser):
         r"""Returns what jsonargparse says as a sentence that names the option."""
 
         sentence = re.sub(r"\s+", " ", message).strip()
-        if found := re.match(r'Parser key "(\w+)":.*(?:Given value|Got value): (\S+)', sentence):
+        if found := re.match(r'Parser key "(\w+)".*?:.*(?:Given|Got) value: (\S+)', sentence):
             return self.refusal(*found.groups())
         if found := re.match(r"Option '(\w+)' is not accepted", sentence):
             return self.unknown(found[1], [action.dest for action in self._actions])
@@ -126,7 +126,8 @@ class Parser(ArgumentParser):
     def refusal(self, key: str, got: str) -> str:
         r"""Says what an option takes, and which of its names is nearest."""
 
-        hint = next(getattr(a, "_typehint", None) for a in self._actions if a.dest == key)
+        action = next(action for action in self._actions if action.dest == key)
+        hint = getattr(action, "_typehint", action.type)
         known = literals(hint)
         wanted = f" {', '.join(map(str, known))}" if known else " of another type"
         wanted = f" one of{wanted}" if len(known) > 1 else wanted

@@ -36,7 +36,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.collections import LineCollection
 from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, Normalize, to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -54,12 +54,14 @@ from .canvas import (
     SOLID,
     TEXT,
     canvas,
+    draw_lines,
     dress,
     framed,
     key,
     legend,
     panel,
     save,
+    scale_of_lines,
     show,
     write,
     write_left,
@@ -326,7 +328,7 @@ def vectors(parts: Sequence[NDArray[Any]], columns: int) -> Figure:
 def lines(parts: Sequence[NDArray[Any]], columns: int) -> Figure:
     r"""Draws row i of every part in cell i, on one scale: the first solid, the second dashed."""
 
-    (n, d), w, h, gap, inset = parts[0].shape, 190, 120, 12, 8
+    n, w, h, gap = len(parts[0]), 190, 120, 12
     columns = min(columns, n)
     rows = -(-n // columns)
     width, height = columns * (w + gap) - gap, rows * (h + gap) - gap
@@ -338,21 +340,10 @@ def lines(parts: Sequence[NDArray[Any]], columns: int) -> Figure:
 
     cell = np.arange(n)
     corner = np.stack((cell % columns * (w + gap), (rows - 1 - cell // columns) * (h + gap)), 1)
-    box = np.array([(0, 0), (w, 0), (w, h), (0, h)])
-    ax.add_collection(PolyCollection(list(corner[:, None] + box), facecolor=PALE, linewidth=0))
-
-    low = min(float(part.min()) for part in parts)
-    high = max(float(part.max()) for part in parts)
-    across = np.linspace(inset, w - inset, d)
-    for part, colour, dashes in zip(parts, (BLUE, ORANGE), (SOLID, DASHED), strict=False):
-        up = inset + (h - 2 * inset) * (part - low) / ((high - low) or 1.0)
-        paths = corner[:, None] + np.stack((np.broadcast_to(across, up.shape), up), axis=-1)
-        ax.add_collection(
-            LineCollection(list(paths), colors=colour, linestyle=dashes, linewidth=1.4)
-        )
-
-    scale = f"every cell from {low:.3g} to {high:.3g}".replace("-", "\N{MINUS SIGN}")
-    write(figure, 16, 18, scale)
+    styles = ((BLUE, SOLID), (ORANGE, DASHED))
+    drawn = [(part, *style) for part, style in zip(parts, styles, strict=False)]
+    draw_lines(ax, corner, (w, h), drawn)
+    write(figure, 16, 18, scale_of_lines(parts))
     if len(parts) > 1:
         legend(figure, [key("input", BLUE), key("output", ORANGE, DASHED)])
     return figure

@@ -15,9 +15,9 @@ LAYERS = (
     "seeding univariate projections kernels",
     "chunked sliced priors penalties networks linear",
     "autoencoder",
-    "images sources data training metrics checkpoint stopping foreign",
-    "allocator presets storage estimator montage canvas plotting paper explorer progress run "
-    "flags commands cli",
+    "images sources data training metrics checkpoint stopping foreign latent",
+    "allocator presets storage estimator montage canvas plotting strips paper explorer progress "
+    "run flags commands cli",
 )
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names.split()}
 

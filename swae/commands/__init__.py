@@ -9,6 +9,9 @@ HOME = {
     "sample": "use",
     "encode": "use",
     "decode": "use",
+    "interpolate": "latent",
+    "modes": "latent",
+    "grid": "latent",
     "info": "use",
     "import-keras": "keras",
 }

@@ -1,10 +1,11 @@
 r"""Pictures of whatever samples a model has: images, matrices or vectors."""
 
-__all__ = ["draw_pairs", "draw_samples", "drawable"]
+__all__ = ["draw_lattice", "draw_pairs", "draw_samples", "draw_strips", "drawable"]
 
 from typing import Any
 
-from .. import plotting
+from .. import plotting, strips
+from ..montage import Extent
 
 
 def draw_pairs(x: Any, x_hat: Any) -> Any:  # noqa: ANN401 - arrays of a kind
@@ -13,6 +14,18 @@ def draw_pairs(x: Any, x_hat: Any) -> Any:  # noqa: ANN401 - arrays of a kind
 
 def draw_samples(x_hat: Any) -> Any:  # noqa: ANN401 - an array
     return plotting.samples(drawable(x_hat))
+
+
+def draw_strips(x: Any, ends: Any = None, **names: Any) -> Any:  # noqa: ANN401 - arrays of a kind
+    r"""Draws paths of samples, with shape (n, steps, *), between the originals of their ends."""
+
+    flat = drawable(x.reshape(-1, *x.shape[2:]))
+    ends = ends and tuple(map(drawable, ends))
+    return strips.strips(flat.reshape(*x.shape[:2], *flat.shape[1:]), ends=ends, **names)
+
+
+def draw_lattice(x: Any, extent: Extent) -> Any:  # noqa: ANN401 - an array
+    return strips.lattice(drawable(x), extent)
 
 
 def drawable(x: Any) -> Any:  # noqa: ANN401 - an array

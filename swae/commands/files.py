@@ -3,7 +3,7 @@ r"""Arrays to and from the files that a user names, told apart by their suffix."
 __all__ = ["packed", "read_codes", "write_result"]
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,28 +19,30 @@ def write_result(
     result: np.ndarray[Any, Any],
     draw: Callable[[Any], Any] | None = None,
     labels: np.ndarray[Any, Any] | None = None,
+    **more: np.ndarray[Any, Any],
 ) -> None:
-    r"""Writes an array or its picture, by the suffix of the file."""
+    r"""Writes an array or its picture, by the suffix of the file; more arrays to an .npz."""
 
     if draw is not None and target.suffix in (".png", ".svg"):
         plotting.save(draw(result), target)
     else:
-        write_file(target, packed(result, labels, target.suffix))
+        write_file(target, packed(result, labels, target.suffix, more))
     print(target)
 
 
 def packed(
-    result: np.ndarray[Any, Any], labels: np.ndarray[Any, Any] | None, suffix: str
+    result: np.ndarray[Any, Any],
+    labels: np.ndarray[Any, Any] | None,
+    suffix: str,
+    more: Mapping[str, np.ndarray[Any, Any]],
 ) -> bytes:
     buffer = io.BytesIO()
     match suffix:
         case ".npy":
             np.save(buffer, result)
         case ".npz":
-            arrays: dict[str, Any] = (
-                {"x": result} if labels is None else {"x": result, "y": labels}
-            )
-            np.savez(buffer, **arrays)
+            arrays: dict[str, Any] = {"x": result, "y": labels, **more}
+            np.savez(buffer, **{k: a for k, a in arrays.items() if a is not None})
         case _:
             columns = [result.reshape(len(result), -1)]
             names = [f"z{i}" for i in range(columns[0].shape[1])]
