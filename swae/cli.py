@@ -31,6 +31,7 @@ COMMANDS = {
     "modes": "draw the main directions of the codes",
     "grid": "draw the map of a latent plane",
     "info": "say what a run is",
+    "paper": "draw the figures of the paper",
     "import-keras": "turn the authors' Keras weights into a run",
 }
 

@@ -13,6 +13,7 @@ HOME = {
     "modes": "latent",
     "grid": "latent",
     "info": "use",
+    "paper": "paper",
     "import-keras": "keras",
 }
 r"""The file that each command lives in, as a function of the command's name."""

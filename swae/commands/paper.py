@@ -1,0 +1,129 @@
+r"""Drawing the figures of the paper, with the numbers under them and the command that made them."""
+
+__all__ = ["paper"]
+
+import importlib
+import json
+import os
+import shlex
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import __version__
+from ..canvas import save
+from ..checkpoint import write_file
+from ..flags import Parser
+from ..paper import FIGURES
+from ..paper.studio import Plate, Studio
+from ..run import Run
+from .fit import absolute
+from .fit import fit as fit_command
+from .opening import listen
+
+
+def paper(words: list[str]) -> int:
+    r"""Draws figures of the paper."""
+
+    listing = "; ".join(f"{name}: {what}" for name, (_, what) in FIGURES.items())
+    parser = Parser("swae paper", "Draw figures of the paper, with their numbers.")
+    parser.add_argument("figures", nargs="+", type=str, help=f"Figures, or all. {listing}.")
+    parser.add_argument(
+        "--data-dir",
+        type=str | None,
+        default=None,
+        help="Folder of MNIST and CelebA; $SWAE_DATA if left out.",
+    )
+    parser.add_argument(
+        "--out",
+        type=str | None,
+        default=None,
+        help="Folder to write: paper, or paper-quick with --quick. Runs in it go on, and those "
+        "that are finished are drawn again.",
+    )
+    parser.add_flag("--quick", "A taste in under two minutes a figure: less data, fewer epochs.")
+    parser.add_argument("--seeds", type=int, default=1, help="Trainings for each row of fig3.")
+    args = parser.read(words)
+    names = list(FIGURES) if "all" in args.figures else list(dict.fromkeys(args.figures))
+    for name in names:
+        if name not in FIGURES:
+            raise ValueError(
+                f"A figure has to be one of {', '.join(FIGURES)} or all, but is {name!r}."
+            )
+    if args.seeds < 1:
+        raise ValueError(f"--seeds has to be at least 1, but is {args.seeds}.")
+
+    listen()
+    out = Path(args.out or ("paper-quick" if args.quick else "paper"))
+    data_dir = absolute(args.data_dir or os.environ.get("SWAE_DATA"))
+    for name in names:
+        print(f"{name}: {FIGURES[name][1]}", flush=True)
+        studio = Studio(out, fit_or_go_on, data_dir, args.quick, args.seeds)
+        began = time.monotonic()
+        plate = importlib.import_module(f"swae.paper.{FIGURES[name][0]}").draw(studio)
+        command = ["swae", "paper", name, *options(args)]
+        publish(name, plate, studio, shlex.join(command), time.monotonic() - began)
+    return 0
+
+
+def options(args: Any) -> list[str]:  # noqa: ANN401 - parsed flags
+    r"""Returns the options as one would type them."""
+
+    given = [] if args.data_dir is None else ["--data-dir", args.data_dir]
+    given += ["--quick"] if args.quick else []
+    return given + ([] if args.seeds == 1 else ["--seeds", str(args.seeds)])
+
+
+def fit_or_go_on(words: list[str]) -> None:
+    r"""Trains a run folder, or goes on with what is there of it."""
+
+    there = Run(Path(words[words.index("--out") + 1])).config.exists()
+    fit_command([*words, "--resume"] if there else words)
+
+
+def publish(name: str, plate: Plate, studio: Studio, command: str, seconds: float) -> None:
+    r"""Writes a figure's pictures and numbers, and prints the numbers."""
+
+    files = []
+    for part, figure in plate.pictures.items():
+        for suffix in (".png", ".svg"):
+            files.append(save(figure, studio.out / f"{name}{'-' * bool(part)}{part}{suffix}"))
+    record = {
+        "figure": name,
+        "command": command,
+        "trainings": list(dict.fromkeys(studio.commands)),
+        "seconds": round(seconds, 1),
+        "seconds_of_training": round(training_seconds(studio), 1),
+        "swae": __version__,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "numbers": plate.numbers,
+    }
+    file = studio.out / f"{name}.json"
+    write_file(file, (json.dumps(record, indent=2) + "\n").encode())
+    for key, value in flattened(plate.numbers).items():
+        print(f"  {key:<32} {value if isinstance(value, int) else format(value, '.6g')}")
+    for path in (*files, file):
+        print(f"  {path}")
+
+
+def training_seconds(studio: Studio) -> float:
+    r"""Adds up the epochs of the runs that a figure trained, now or before."""
+
+    runs = {words[words.index("--out") + 1] for words in map(shlex.split, studio.commands)}
+    return sum(row["seconds"] for run in runs for row in Run(Path(run)).rows())
+
+
+def flattened(numbers: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    r"""Returns nested numbers under names with dots."""
+
+    flat: dict[str, Any] = {}
+    for name, value in numbers.items():
+        if isinstance(value, Mapping):
+            flat |= flattened(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

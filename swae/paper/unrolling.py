@@ -1,0 +1,68 @@
+r"""Figure 7: a curved sheet in three dimensions unrolled to the square, from several starts.
+
+The sheet is an S: :math:`x = (\sin t, \, \mathrm{sign}(t) (\cos t - 1), \, h)` with
+:math:`t \sim \mathcal{U}[-3 \pi / 2, 3 \pi / 2]` and :math:`h \sim \mathcal{U}[0, 2]`. An encoder
+of it to the uniform law on the square that is also to be decoded has to lay it flat: neighbours
+on the sheet, which share a colour, stay neighbours. Which way round it lies, and whether it is
+folded, is up to the initial weights.
+"""
+
+__all__ = ["draw"]
+
+import numpy as np
+
+from ..canvas import GREY, SMALL, canvas, panel
+from ..plotting import plane
+from .studio import Plate, Studio
+
+SEEDS = 5
+WORDS = (
+    *("--prior", "uniform", "--reconstruction", "mse", "--output", "linear"),
+    *("--reg-weight", "1", "--learning-rate", "0.005", "--batch-size", "250"),
+)
+
+
+def draw(studio: Studio) -> Plate:
+    n = 1000 if studio.quick else 5000
+    x, t = sheet(n, seed=0)
+    x_test, t_test = sheet(2000, seed=1)
+    file = studio.store(f"sheet-{n}", x=x, x_test=x_test)
+
+    figure = canvas(2140, 560)
+    ax = figure.add_axes((0.0, 0.04, 0.19, 0.92), projection="3d")
+    ax.scatter(*x_test.T[[0, 2, 1]], c=t_test, cmap="viridis", s=3)
+    ax.set(xticks=[], yticks=[], zticks=[])
+    ax.set_box_aspect((2, 2, 4), zoom=1.25)
+    ax.view_init(elev=12, azim=-70)
+
+    numbers = {}
+    for seed in range(SEEDS):
+        model = studio.train(
+            f"sheet-{seed}",
+            [file, *WORDS, "--seed", str(seed), "--max-epochs", "30" if studio.quick else "80"],
+        )
+        z, evaluation = model.transform(x_test), model.evaluate(x_test)
+        place = panel(figure, 440 + seed * 336, 70, 310, 310)
+        plane(
+            place, f"start {seed + 1}", (-1.1, 1.1, -1.1, 1.1), ("$z_1$", "" if seed else "$z_2$")
+        )
+        place.scatter(*z.T, c=t_test, cmap="viridis", s=3, linewidths=0, rasterized=True)
+        place.set_title(
+            f"SW2 {evaluation.match.sw2:.5f}", loc="right", fontsize=SMALL, color=GREY, pad=8
+        )
+        numbers[f"start_{seed + 1}"] = {
+            "mse": evaluation.mse,
+            "sw2": evaluation.match.sw2,
+            "sw2_null": evaluation.match.sw2_null,
+            "outside": evaluation.match.outside,
+        }
+    return Plate({"": figure}, numbers)
+
+
+def sheet(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    r"""Draws points of the sheet and their place :math:`t` along it."""
+
+    rng = np.random.default_rng(seed)
+    t = rng.uniform(-1.5 * np.pi, 1.5 * np.pi, n)
+    x = np.stack((np.sin(t), np.sign(t) * (np.cos(t) - 1), rng.uniform(0, 2, n)), axis=1)
+    return x.astype(np.float32), t

@@ -1,0 +1,62 @@
+r"""Figure 5: straight lines between held-out faces, principal modes, and samples, with 128 codes.
+
+The paper argues that a convex prior makes straight lines between codes decode to faces, for they
+stay where the prior is. So the share of interpolated codes inside the cube is counted, and
+samples of the prior stand beside the walks: what lies between is as good as they are.
+"""
+
+__all__ = ["draw"]
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from ..estimator import SWAE
+from ..latent import along, inside, interpolate, modes
+from ..plotting import samples
+from ..strips import strips
+from .faces import MANY, faces, numbers_of, train
+from .studio import Plate, Studio
+
+PAIRS, STEPS, MODES, SAMPLES = 8, 9, 10, 64
+
+
+def draw(studio: Studio) -> Plate:
+    model = train(studio, MANY)
+    test = studio.samples(faces(studio), "test")
+    codes = model.transform(test)
+    paths = interpolate(codes[:PAIRS], codes[PAIRS : 2 * PAIRS], steps=STEPS)
+    axes = modes(codes, k=MODES)
+
+    pictures = {
+        "interpolations": decoded(model, paths),
+        "modes": decoded(
+            model,
+            along(axes, steps=STEPS, sigmas=3.0),
+            left=[f"mode {i + 1}" for i in range(MODES)],
+            columns=[
+                f"{s:+.2f}σ".replace("-", "\N{MINUS SIGN}") for s in np.linspace(-3, 3, STEPS)
+            ],
+        ),
+        "samples": samples(model.sample(SAMPLES).clip(0, 1)),
+    }
+    numbers = {
+        **numbers_of(model, test),
+        "interpolated_codes_inside": inside(paths.reshape(-1, MANY), model.prior_),
+        "sigma_of_mode_1": float(axes.sigma[0]),
+        f"sigma_of_mode_{MODES}": float(axes.sigma[-1]),
+        "sigma_of_the_prior": 3**-0.5,
+        "share_of_the_modes": float(axes.share.sum()),
+    }
+    return Plate(pictures, numbers)
+
+
+def decoded(
+    model: SWAE,
+    z: np.ndarray,
+    left: list[str] | None = None,
+    columns: list[str] | None = None,
+) -> Figure:
+    r"""Draws what codes with shape (n, steps, d) decode to."""
+
+    x = model.inverse_transform(z.reshape(-1, z.shape[-1])).clip(0, 1)
+    return strips(x.reshape(*z.shape[:2], *x.shape[1:]), left, columns)
