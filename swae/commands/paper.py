@@ -1,4 +1,4 @@
-r"""Drawing the figures of the paper, with the numbers under them and the command that made them."""
+r"""Drawing the figures of the paper, with the numbers under them and what made them."""
 
 __all__ = ["paper"]
 
@@ -50,9 +50,8 @@ def paper(words: list[str]) -> int:
     names = list(FIGURES) if "all" in args.figures else list(dict.fromkeys(args.figures))
     for name in names:
         if name not in FIGURES:
-            raise ValueError(
-                f"A figure has to be one of {', '.join(FIGURES)} or all, but is {name!r}."
-            )
+            known = ", ".join(FIGURES)
+            raise ValueError(f"A figure has to be one of {known} or all, but is {name!r}.")
     if args.seeds < 1:
         raise ValueError(f"--seeds has to be at least 1, but is {args.seeds}.")
 

@@ -12,9 +12,12 @@ over sorted samples (Eq. 14): the two right panels are the same number.
 
 __all__ = ["draw"]
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, Normal, Weibull
+from torch.distributions.constraints import Constraint
 
 from ..canvas import BLUE, GREY, INK, ORANGE, canvas, dress, key, legend, panel
 from ..seeding import stream
@@ -89,7 +92,7 @@ def midpoints(count: int) -> Tensor:
 def on_line(law: Distribution, t: Tensor) -> tuple[Tensor, Tensor]:
     r"""Returns density and distribution function of a law; both are 0 below its support."""
 
-    inside = law.support.check(t)
+    inside = cast(Constraint, law.support).check(t)
     at = torch.where(inside, t, 1.0)
     return inside * law.log_prob(at).exp(), inside * law.cdf(at)
 

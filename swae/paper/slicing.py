@@ -33,11 +33,11 @@ def draw(studio: Studio) -> Plate:
     theta = equispaced(DIRECTIONS, stream(0, "paper", "slicing"))
     samples = density.sample(SAMPLES, stream(0, "paper", "samples"))
 
-    figure = canvas(1720, 700)
+    figure = canvas(1720, 740)
     left = panel(figure, 110, 90, 540, 540)
-    plane(left, "a density, samples and directions", LIMITS, ("$x_1$", "$x_2$"))
+    plane(left, "density and directions", LIMITS, ("$x_1$", "$x_2$"))
     left.contour(*contours(density), levels=8, colors=BLUE, linewidths=0.8, alpha=0.8)
-    scatter(left, samples[:1000].numpy().astype(float), LIMITS, colour=INK)
+    scatter(left, samples[:1000].numpy().astype(float), colour=INK)
 
     numbers = {}
     for i, direction in enumerate(theta.T):
@@ -45,7 +45,8 @@ def draw(studio: Studio) -> Plate:
         left.annotate(
             "", end, -end, arrowprops={"arrowstyle": "->", "color": ORANGE, "linewidth": 1.6}
         )
-        left.text(*(1.08 * end), rf"$\theta_{i + 1}$", color=ORANGE, ha="center", va="center")
+        x, y = 1.08 * end
+        left.text(x, y, rf"$\theta_{i + 1}$", color=ORANGE, ha="center", va="center")
         ax = panel(figure, 800 + i % 2 * 470, 410 - i // 2 * 320, 400, 220)
         t = torch.linspace(-2.6, 2.6, 400)
         values = samples @ direction
@@ -74,7 +75,7 @@ def contours(density: Mixture, n: int = 200) -> tuple[np.ndarray, np.ndarray, np
 
 
 def marginal(density: Mixture, theta: Tensor, t: Tensor) -> Tensor:
-    r"""Computes the slice :math:`\sum_c \pi_c \, \mathcal{N}(t; \theta^\top \mu_c, \sigma_c^2)`."""
+    r"""Computes the slice :math:`\sum_c \pi_c \mathcal{N}(\theta^\top \mu_c, \sigma_c^2)`."""
 
     centre = density.means @ theta
     bells = torch.exp(-(((t[:, None] - centre) / density.scales) ** 2) / 2)

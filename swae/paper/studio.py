@@ -101,7 +101,7 @@ class Studio:
         return self.store(f"{source}-{train}", **arrays)
 
 
-def mean_and_deviation(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def mean_and_deviation(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     r"""Returns the mean of each number over seeds and, of two or more, its deviation."""
 
     numbers: dict[str, float] = {}

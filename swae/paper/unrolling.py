@@ -9,13 +9,17 @@ folded, is up to the initial weights.
 
 __all__ = ["draw"]
 
+from typing import cast
+
 import numpy as np
+from mpl_toolkits.mplot3d import Axes3D
 
 from ..canvas import GREY, SMALL, canvas, panel
 from ..plotting import plane
 from .studio import Plate, Studio
 
 SEEDS = 5
+LIMITS = (-1.1, 1.1, -1.1, 1.1)
 WORDS = (
     *("--prior", "uniform", "--reconstruction", "mse", "--output", "linear"),
     *("--reg-weight", "1", "--learning-rate", "0.005", "--batch-size", "250"),
@@ -24,13 +28,14 @@ WORDS = (
 
 def draw(studio: Studio) -> Plate:
     n = 1000 if studio.quick else 5000
-    x, t = sheet(n, seed=0)
+    x, _ = sheet(n, seed=0)
     x_test, t_test = sheet(2000, seed=1)
     file = studio.store(f"sheet-{n}", x=x, x_test=x_test)
 
     figure = canvas(2140, 560)
-    ax = figure.add_axes((0.0, 0.04, 0.19, 0.92), projection="3d")
-    ax.scatter(*x_test.T[[0, 2, 1]], c=t_test, cmap="viridis", s=3)
+    ax = cast(Axes3D, figure.add_axes((0.0, 0.04, 0.19, 0.92), projection="3d"))
+    a, b, h = x_test.T
+    ax.scatter(a, h, b, c=t_test, cmap="viridis", s=3)
     ax.set(xticks=[], yticks=[], zticks=[])
     ax.set_box_aspect((2, 2, 4), zoom=1.25)
     ax.view_init(elev=12, azim=-70)
@@ -43,10 +48,10 @@ def draw(studio: Studio) -> Plate:
         )
         z, evaluation = model.transform(x_test), model.evaluate(x_test)
         place = panel(figure, 440 + seed * 336, 70, 310, 310)
-        plane(
-            place, f"start {seed + 1}", (-1.1, 1.1, -1.1, 1.1), ("$z_1$", "" if seed else "$z_2$")
+        plane(place, f"start {seed + 1}", LIMITS, ("$z_1$", "" if seed else "$z_2$"))
+        place.scatter(
+            z[:, 0], z[:, 1], c=t_test, cmap="viridis", s=3, linewidths=0, rasterized=True
         )
-        place.scatter(*z.T, c=t_test, cmap="viridis", s=3, linewidths=0, rasterized=True)
         place.set_title(
             f"SW2 {evaluation.match.sw2:.5f}", loc="right", fontsize=SMALL, color=GREY, pad=8
         )

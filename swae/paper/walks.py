@@ -33,9 +33,7 @@ def draw(studio: Studio) -> Plate:
             model,
             along(axes, steps=STEPS, sigmas=3.0),
             left=[f"mode {i + 1}" for i in range(MODES)],
-            columns=[
-                f"{s:+.2f}σ".replace("-", "\N{MINUS SIGN}") for s in np.linspace(-3, 3, STEPS)
-            ],
+            columns=[in_sigmas(t) for t in np.linspace(-3, 3, STEPS)],
         ),
         "samples": samples(model.sample(SAMPLES).clip(0, 1)),
     }
@@ -48,6 +46,10 @@ def draw(studio: Studio) -> Plate:
         "share_of_the_modes": float(axes.share.sum()),
     }
     return Plate(pictures, numbers)
+
+
+def in_sigmas(t: float) -> str:
+    return f"{t:+.3g}σ".replace("-", "\N{MINUS SIGN}") if t else "mean"
 
 
 def decoded(
