@@ -9,7 +9,7 @@ folded, is up to the initial weights.
 
 __all__ = ["draw"]
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from mpl_toolkits.mplot3d import Axes3D
@@ -19,10 +19,11 @@ from ..plotting import plane
 from .studio import Plate, Studio
 
 SEEDS = 5
+DOTS: dict[str, Any] = {"cmap": "viridis", "s": 3, "linewidths": 0, "rasterized": True}
 LIMITS = (-1.1, 1.1, -1.1, 1.1)
 WORDS = (
     *("--prior", "uniform", "--reconstruction", "mse", "--output", "linear"),
-    *("--reg-weight", "1", "--learning-rate", "0.005", "--batch-size", "250"),
+    *("--reg-weight", "1", "--learning-rate", "0.005", "--batch-size", "100"),
 )
 
 
@@ -32,10 +33,10 @@ def draw(studio: Studio) -> Plate:
     x_test, t_test = sheet(2000, seed=1)
     file = studio.store(f"sheet-{n}", x=x, x_test=x_test)
 
-    figure = canvas(2140, 560)
-    ax = cast(Axes3D, figure.add_axes((0.0, 0.04, 0.19, 0.92), projection="3d"))
+    figure = canvas(2150, 480)
+    ax = cast(Axes3D, figure.add_axes((0.0, 0.06, 0.17, 0.84), projection="3d"))
     a, b, h = x_test.T
-    ax.scatter(a, h, b, c=t_test, cmap="viridis", s=3)
+    ax.scatter(a, h, b, c=t_test, **DOTS)
     ax.set(xticks=[], yticks=[], zticks=[])
     ax.set_box_aspect((2, 2, 4), zoom=1.25)
     ax.view_init(elev=12, azim=-70)
@@ -44,10 +45,10 @@ def draw(studio: Studio) -> Plate:
     for seed in range(SEEDS):
         model = studio.train(
             f"sheet-{seed}",
-            [file, *WORDS, "--seed", str(seed), "--max-epochs", "30" if studio.quick else "80"],
+            [file, *WORDS, "--seed", str(seed), "--max-epochs", "15" if studio.quick else "40"],
         )
         z, evaluation = model.transform(x_test), model.evaluate(x_test)
-        place = panel(figure, 440 + seed * 336, 70, 310, 310)
+        place = panel(figure, 450 + seed * 336, 80, 310, 310)
         plane(place, f"start {seed + 1}", LIMITS, ("$z_1$", "" if seed else "$z_2$"))
         place.scatter(
             z[:, 0], z[:, 1], c=t_test, cmap="viridis", s=3, linewidths=0, rasterized=True
