@@ -32,7 +32,6 @@ __all__ = [
     "DataError",
     "Framing",
     "Pictures",
-    "Progress",
     "classes",
     "decode",
     "decoded",
@@ -67,13 +66,10 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 100_000_000
 TOLERATED = 0.01
 TOGETHER = 8
-r"""The files that a thread takes at once: handing one over costs as much as a tenth of decoding."""
+r"""The files that a thread takes at once: to hand one over is a tenth of the work of decoding."""
 
 ORIENTATION = 0x0112
 r"""EXIF's tag of the side that is up."""
-
-Progress = Callable[[int, int], None]
-r"""Called with the number of files that are read, and of all."""
 
 logger = logging.getLogger("swae")
 
@@ -165,7 +161,6 @@ def read_folder(
     framing: Framing = AS_IT_IS,
     *,
     files: Sequence[str] | None = None,
-    progress: Progress | None = None,
 ) -> Pictures:
     r"""Reads the images of a folder and its sub-folders into memory, sorted by their path.
 
@@ -173,7 +168,6 @@ def read_folder(
         folder: The folder.
         framing: What is cut out of the images. If they are not resized, all must be of one size.
         files: The files, as :func:`find` lists them, where they are known.
-        progress: Called as files are read.
 
     Returns:
         The images, the path of each of them relative to the folder, and the files that could
@@ -196,14 +190,12 @@ def read_folder(
     read: list[str] = []
     rejected: list[tuple[str, str]] = []
     with decoded(folder, files, framing) as results:
-        for i, (file, result) in enumerate(zip(files, results, strict=True), 1):
+        for file, result in zip(files, results, strict=True):
             if isinstance(result, str):
                 rejected.append((printable(folder / file), result))
             else:
                 pixels.append(result)
                 read.append(file)
-            if progress is not None:
-                progress(i, len(files))
     judge(folder, rejected, len(files))
     return Pictures(stack(folder, read, pixels), tuple(read), tuple(rejected))
 
@@ -372,7 +364,7 @@ def decoded(
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         starts = iter(range(0, len(files), TOGETHER))
         try:
-            yield in_order(pool, some, starts, ahead=4 * threads)
+            yield in_order(pool, some, starts, ahead=2 * threads)
         finally:
             pool.shutdown(cancel_futures=True)
 

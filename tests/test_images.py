@@ -5,7 +5,6 @@ import logging
 import os
 import struct
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
