@@ -15,7 +15,7 @@ LAYERS = (
     "seeding univariate projections kernels",
     "chunked sliced priors penalties networks",
     "autoencoder",
-    "images cache celeba sources data training metrics checkpoint stopping",
+    "images ingest cache celeba sources data training metrics checkpoint stopping",
     "allocator presets storage estimator montage canvas plotting paper explorer progress run "
     "flags commands cli",
 )
