@@ -87,13 +87,17 @@ def speed(folders: dict[str, Path], seconds: float) -> None:
     print("\n| images | framing | Pillow, images/s | swae, images/s | swae / Pillow |")
     print("|---|---|---|---|---|")
     for name, folder in folders.items():
-        n = len(find(folder))
         for framed, framing in FRAMINGS.items():
-            ways = {"Pillow": by_pillow, "swae": by_swae}
-            times = interleaved(ways, lambda f=framing: (folder, f), seconds)
-            rates = [n / times[way] for way in ways]
-            cells = (name, framed, *(f"{r:,.0f}" for r in rates), f"{rates[1] / rates[0]:.2f}")
+            pillow, swae = rates(folder, framing, seconds)
+            cells = (name, framed, f"{pillow:,.0f}", f"{swae:,.0f}", f"{swae / pillow:.2f}")
             print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def rates(folder: Path, framing: Framing, seconds: float) -> tuple[float, float]:
+    ways = {"Pillow": by_pillow, "swae": by_swae}
+    times = interleaved(ways, lambda: (folder, framing), seconds)
+    n = len(find(folder))
+    return n / times["Pillow"], n / times["swae"]
 
 
 # --- memory
