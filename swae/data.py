@@ -141,11 +141,6 @@ class Samples:
             return dataclasses.replace(self, labels=labels, index=rows)
         return dataclasses.replace(self, array=self.array.index_select(0, index), labels=labels)
 
-    def copied(self) -> "Samples":
-        r"""Returns the samples in memory."""
-
-        return dataclasses.replace(self, array=self.x, digest=None, index=None)
-
 
 def gather(array: Tensor, index: Tensor) -> Tensor:
     """Copies rows of a mapped array; NumPy does it in the thread that asks, and in no others."""

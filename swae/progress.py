@@ -102,7 +102,7 @@ class Reader:
         r"""Counts up to a number of images."""
 
         if total != self.report.total or done < self.report.done:
-            self.report.start(f"reading {total:,} images", total=total, done=done)
+            self.report.start(f"reading {total:,} images", total=total, done=done - 1)
         self.report(None, done - self.report.done, {})
         if done == total:
             self.report.close()

@@ -4,10 +4,12 @@ import dataclasses
 import doctest
 import errno
 import hashlib
+import io
 import json
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +27,7 @@ from swae.cache import cache_folder, open_folder
 from swae.cli import main
 from swae.data import ArrayBatches, Samples
 from swae.images import DataError, Framing, read_folder
+from swae.progress import Reader
 from swae.sources import load
 
 N = 120
@@ -283,6 +286,36 @@ def test_what_an_interruption_damaged_is_read_again(folder, monkeypatch, damage)
             open_folder(folder, FRAMING)
     damage(*(next(cache_folder().glob(f"*/{name}")) for name in ("part", "journal")))
     assert same(open_folder(folder, FRAMING), read_folder(folder, FRAMING))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_leaves_what_is_done(folder, tmp_path, monkeypatch, number, code):
+    Image.new("RGB", (9, 9), "red").save(folder / "000.png")
+    with pytest.MonkeyPatch.context() as patch:
+        take = ingest.Writer.take
+
+        def signalled(self, i, result):
+            if i == 70:
+                os.kill(os.getpid(), number)
+            take(self, i, result)
+
+        patch.setattr(ingest.Writer, "take", signalled)
+        words = ["fit", str(folder), "--image-size", "8", "--out", str(tmp_path / "run")]
+        assert main(words) == code
+    assert not (tmp_path / "run").exists()
+    files = decoded_files(monkeypatch)
+    open_folder(folder, FRAMING)
+    assert len(files) == N + 1 - 64
+
+
+def test_progress_in_a_pipe():
+    said = io.StringIO()
+    reader = Reader(said, every=0)
+    for done in range(5, 9):  # the first four were read before
+        reader(done, 8)
+    lines = said.getvalue().splitlines()
+    assert lines[0] == "reading 8 images"
+    assert re.fullmatch(r"100%  [\d,]+ images/s  00:00 left", lines[-1])
 
 
 # ----- damage
