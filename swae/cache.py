@@ -95,13 +95,14 @@ def open_folder(
 
     home = cache_folder() / key
     blocks = stored(home)
-    if blocks is not None:
-        judge(folder, rejects(folder, files, blocks), len(files))
-    else:
+    if blocks is None:
         make_folder(home)
         with locked(home / ".lock"):
-            # Whoever was waited for has made it.
-            blocks = stored(home) or make(folder, files, framing, home, progress)
+            blocks = stored(home)  # whoever was waited for has made it
+            if blocks is None:
+                blocks = make(folder, files, framing, home, progress)
+                return pictures(folder, files, home, blocks)
+    judge(folder, rejects(folder, files, blocks), len(files))
     return pictures(folder, files, home, blocks)
 
 

@@ -279,10 +279,7 @@ class Writer:
         self.needed = HEADER + len(self.files) * row
         part = self.home / "part"
         self.file = part.open("r+b" if self.blocks and part.exists() else "w+b", PIECE)
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(self.file.fileno(), 0, self.needed)
-        else:
-            self.file.truncate(self.needed)
+        allocate(self.file, self.needed)
         self.file.seek(HEADER + row * sum(block.rows for block in self.blocks))
 
     def take(self, i: int, result: NDArray[np.uint8] | str) -> None:
@@ -351,6 +348,19 @@ class Writer:
             os.replace(self.home / "part", self.home / ARRAY)
             sync_folder(self.home)
         logger.info(f"Read {n:,} images into {self.home} ({self.needed / 1e6:,.1f} MB).")
+
+
+def allocate(file: BinaryIO, size: int) -> None:
+    """Takes a file's room on the disk now, where the system and the file system can."""
+
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except AttributeError:
+        file.truncate(size)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+            raise
+        file.truncate(size)
 
 
 def restored(home: Path) -> list[Block]:

@@ -401,6 +401,16 @@ def test_a_limited_file(folder):
     assert names() == {".lock"}
 
 
+def test_a_disk_that_allocates_nothing(folder, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", unsupported)
+    assert same(open_folder(folder, FRAMING), read_folder(folder, FRAMING))
+    monkeypatch.delattr(os, "posix_fallocate")
+    assert same(open_folder(folder, Framing(9)), read_folder(folder, Framing(9)))
+
+
 def test_a_cache_that_cannot_be_made(folder, tmp_path, monkeypatch, capsys):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SWAE_CACHE", str(tmp_path / "file"))
