@@ -1,9 +1,12 @@
-r"""Samples in memory and batches of them, under one contract.
+r"""Samples, in memory or mapped from a file, and batches of them, under one contract.
 
 Data are a tensor :math:`x` of shape :math:`(n, \dots)`, channels first, :math:`(n, c, h, w)` for
 images and :math:`(n, d)` for vectors, in one of two types. Bytes stay bytes in memory, a quarter
 of the size, and stand for :math:`x / 255 \in [0, 1]`; everything else is float32 and taken as it
 is. All of it is finite, or it is refused.
+
+What is mapped from a file is never copied as a whole: to choose among it is to keep an index, and
+rows are read when they are asked for. A batch of them is read while the one before is used.
 
 Training sees `Batches`: float32, always. The batches of an epoch are a function of
 (seed, epoch) alone,
@@ -32,10 +35,11 @@ import abc
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence, Sized
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, NamedTuple, cast, final
+from typing import Any, NamedTuple, TypeVar, cast, final
 
 import numpy as np
 import torch
@@ -48,16 +52,20 @@ from . import images
 from .images import DataError
 from .seeding import stream
 
+T = TypeVar("T")
+
 
 @final
 @dataclass(frozen=True, eq=False)
 class Samples:
-    r"""Samples in memory, what every source becomes.
+    r"""Samples, what every source becomes.
 
     Arguments:
-        x: The samples, :math:`(n, \dots)`, uint8 or float32, channels first.
+        array: The samples, :math:`(n, \dots)`, uint8 or float32, channels first.
         labels: The labels, :math:`(n,)`, int64, if there are any.
         rejected: The files that could not be read, as pairs of path and reason.
+        digest: A sum of the array's bytes, if it is mapped from a file.
+        index: The rows of the mapped array that the samples are, int64. If :py:`None`, all.
 
     Example:
         >>> samples = Samples(torch.zeros(5, 1, 8, 8, dtype=torch.uint8))
@@ -65,27 +73,59 @@ class Samples:
         (5, (1, 8, 8))
     """
 
-    x: Tensor
+    array: Tensor
     labels: Tensor | None = None
     rejected: tuple[tuple[str, str], ...] = ()
+    digest: str | None = None
+    index: Tensor | None = None
+
+    @property
+    def x(self) -> Tensor:
+        r"""The samples as a tensor; of mapped ones with an index this is a copy in memory."""
+
+        return self.array if self.index is None else gather(self.array, self.index)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        r"""The type of the samples, uint8 or float32."""
+
+        return self.array.dtype
 
     @property
     def shape(self) -> tuple[int, ...]:
         r"""The shape of one sample."""
 
-        return tuple(self.x.shape[1:])
+        return tuple(self.array.shape[1:])
+
+    @property
+    def mapped(self) -> bool:
+        r"""Whether the samples lie in a file."""
+
+        return self.digest is not None
 
     def __len__(self) -> int:
-        return len(self.x)
+        return len(self.array) if self.index is None else len(self.index)
+
+    def chunks(self, size: int) -> Iterator[Tensor]:
+        r"""Iterates over the samples in their order, so many at a time."""
+
+        if self.index is None:
+            yield from self.array.split(size)
+        else:
+            yield from (gather(self.array, part) for part in self.index.split(size))
 
     def fingerprint(self) -> str:
         r"""Returns a sum that other samples, or the same in another order, do not have."""
 
-        values = self.x.contiguous().view(torch.uint8).numpy(force=True)
-        return hashlib.sha256(f"{tuple(self.x.shape)}".encode() + values.tobytes()).hexdigest()
+        if self.digest is not None:  # which stands for the bytes
+            shape, index = tuple(self.array.shape), self.index
+            rows = b"all" if index is None else index.numpy().tobytes()
+            return hashlib.sha256(f"{shape}{self.digest}".encode() + rows).hexdigest()
+        values = self.array.contiguous().view(torch.uint8).numpy(force=True)
+        return hashlib.sha256(f"{tuple(self.array.shape)}".encode() + values.tobytes()).hexdigest()
 
     def select(self, index: Tensor) -> "Samples":
-        r"""Returns the samples at an index.
+        r"""Returns the samples at an index: a copy of them, or of mapped ones a view.
 
         Arguments:
             index: The positions, int64, or a mask, bool.
@@ -93,10 +133,19 @@ class Samples:
 
         if index.dtype == torch.bool:
             index = index.nonzero().flatten()
-        index = index.to(self.x.device)
+        index = index.to(self.array.device)
         # index_select copies whole rows: several times faster than x[index] for images.
         labels = None if self.labels is None else self.labels.index_select(0, index)
-        return dataclasses.replace(self, x=self.x.index_select(0, index), labels=labels)
+        if self.mapped:
+            rows = index if self.index is None else self.index.index_select(0, index)
+            return dataclasses.replace(self, labels=labels, index=rows)
+        return dataclasses.replace(self, array=self.array.index_select(0, index), labels=labels)
+
+
+def gather(array: Tensor, index: Tensor) -> Tensor:
+    """Copies rows of a mapped array; NumPy does it in the thread that asks, and in no others."""
+
+    return torch.from_numpy(array.numpy().take(index.numpy(), axis=0))
 
 
 def to_float(x: Tensor) -> Tensor:
@@ -306,9 +355,10 @@ class Batches(abc.ABC):
 
 @final
 class ArrayBatches(Batches):
-    r"""Batches of samples in memory, shuffled.
+    r"""Batches of samples, shuffled.
 
     The samples stay as they are, bytes as bytes; a batch is gathered, moved and only then cast.
+    Of mapped samples the next batch is gathered meanwhile, for it may have to wait for the disk.
 
     Arguments:
         samples: The samples.
@@ -339,7 +389,7 @@ class ArrayBatches(Batches):
         self.samples = samples
         self.batch_size = batch_size
         self.seed = seed
-        self.device = samples.x.device if device is None else torch.device(device)
+        self.device = samples.array.device if device is None else torch.device(device)
         self.shape = samples.shape
         self.n = len(samples) - len(samples) % batch_size * drop_last
 
@@ -347,13 +397,27 @@ class ArrayBatches(Batches):
         return -(-self.n // self.batch_size)
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
-        order = epoch_order(len(self.samples), self.seed, epoch)[: self.n]
-        for start in range(0, self.n, self.batch_size):
-            index = order[start : start + self.batch_size]
-            chosen = self.samples.select(index)
-            labels = None if chosen.labels is None else chosen.labels.to(self.device)
+        chosen = self._gathered(epoch)
+        for x, labels in one_ahead(chosen) if self.samples.mapped else chosen:
+            labels = None if labels is None else labels.to(self.device)
             # Bytes are moved and cast there: a quarter of the traffic.
-            yield Batch(to_float(chosen.x.to(self.device)), labels)
+            yield Batch(to_float(x.to(self.device)), labels)
+
+    def _gathered(self, epoch: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+        order = epoch_order(len(self.samples), self.seed, epoch)[: self.n]
+        for index in order.split(self.batch_size):
+            chosen = self.samples.select(index)
+            yield chosen.x, chosen.labels
+
+
+def one_ahead(items: Iterator[T]) -> Iterator[T]:
+    """Has the next item made in a thread while one is used."""
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = pool.submit(next, items, None)
+            yield item
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> Tensor:

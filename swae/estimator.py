@@ -481,8 +481,10 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
 
         if self.settings_["output"] != "sigmoid":
             return
+        if isinstance(train, Samples) and train.dtype == torch.uint8:
+            return
         x = next(train.epoch(0)).x if isinstance(train, LoaderBatches) else train.x
-        if x.dtype == torch.uint8 or (x.min() >= 0 and x.max() <= 1):
+        if x.min() >= 0 and x.max() <= 1:
             return
         raise DataError(
             "output='sigmoid' and a cross-entropy want data in [0, 1], but the data reaches from "
@@ -575,7 +577,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
     def _objective(self) -> float:
         r"""Computes the loss on the samples held back, with the same draws at each call."""
 
-        model, x = self.autoencoder_, cast(Samples, self.validation_).x
+        model, held = self.autoencoder_, cast(Samples, self.validation_)
         with evaluating(model):
             losses = [
                 len(part)
@@ -583,9 +585,9 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
                     to_float(part).to(self.fabric_.device),
                     generator=stream(self.random_state, "validation", i),
                 ).total
-                for i, part in enumerate(x.split(self.settings_["batch_size"]))
+                for i, part in enumerate(held.chunks(self.settings_["batch_size"]))
             ]
-        return float(torch.stack(losses).sum()) / len(x)
+        return float(torch.stack(losses).sum()) / len(held)
 
     # --- using
 
@@ -605,7 +607,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
 
         samples = X if isinstance(X, Samples) else as_samples(X)
         self._check_shape(samples.shape, self.fitted_.sample_shape_, "X")
-        return self._apply(self.autoencoder_.encode, samples.x)
+        return self._apply(self.autoencoder_.encode, samples)
 
     def inverse_transform(self, Z: Any) -> np.ndarray[Any, Any]:  # noqa: ANN401 - any array
         r"""Decodes codes.
@@ -623,7 +625,8 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
 
         codes = as_samples(Z)
         self._check_shape(codes.shape, (self.fitted_.latent_dim,), "Z")
-        return self._apply(self.autoencoder_.decode, codes.x.float())  # bytes are no shares here
+        plain = Samples(codes.x.float())  # bytes are no shares here
+        return self._apply(self.autoencoder_.decode, plain)
 
     def reconstruct(self, X: Any) -> np.ndarray[Any, Any]:  # noqa: ANN401 - any array
         r"""Encodes and decodes data, with shape :math:`(n, *)`."""
@@ -668,7 +671,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
 
         samples = X if isinstance(X, Samples) else as_samples(X)
         self._check_shape(samples.shape, self.fitted_.sample_shape_, "X")
-        return evaluate(self.autoencoder_, samples.x, self.prior_)
+        return evaluate(self.autoencoder_, samples, self.prior_)
 
     @property
     def fitted_(self) -> "SWAE":
@@ -689,13 +692,13 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
 
     @torch.no_grad()
     def _apply(
-        self, function: Callable[[Tensor], Tensor], x: Tensor, chunk: int = 1000
+        self, function: Callable[[Tensor], Tensor], samples: Samples, chunk: int = 1000
     ) -> np.ndarray[Any, Any]:
         r"""Applies a part of the model in eval mode, chunk by chunk."""
 
         device = next(self.autoencoder_.parameters()).device
         with evaluating(self.autoencoder_):
-            parts = [function(to_float(part).to(device)).cpu() for part in x.split(chunk)]
+            parts = [function(to_float(part).to(device)).cpu() for part in samples.chunks(chunk)]
         result: np.ndarray[Any, Any] = torch.cat(parts).numpy()
         return result
 

@@ -212,5 +212,12 @@ def add_data_flags(parser: Parser) -> None:
         "--image-size",
         type=int | None,
         default=None,
-        help="Height and width that a folder's images are resized to.",
+        help="Height and width that images are resized to; celeba's are 64 if left out.",
+    )
+    parser.add_argument(
+        "--crop",
+        type=int | None,
+        default=None,
+        help="Side of the square that is cut out of the middle of images first, in pixels; of "
+        "celeba's in those of the original 178 x 218.",
     )

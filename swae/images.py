@@ -1,4 +1,4 @@
-r"""A folder of images as one array of bytes, with a list of what could not be read.
+r"""Files of images as arrays of bytes, with a list of what could not be read.
 
 A folder collected by hand holds surprises: files cut short, text with an image's name,
 photographs lying on their side, files made to exhaust the memory. The contract:
@@ -22,17 +22,33 @@ photographs lying on their side, files made to exhaust the memory. The contract:
 * A file that cannot be read is skipped and reported with its reason. More than one in a hundred
   of these, and the folder is refused, for then what is left is hardly the data that was meant.
 * A header that announces too many pixels is refused before a pixel is decoded.
+* What is cut out of an upright image, and how large it becomes, is its `Framing`.
+
+Whatever reads a folder decodes through :func:`decoded`, in the files' order: small folders are
+read into memory here, large ones into a file by :mod:`swae.cache`.
 """
 
-__all__ = ["DataError", "Pictures", "classes", "decode", "find", "read_folder", "to_array"]
+__all__ = [
+    "DataError",
+    "Framing",
+    "Pictures",
+    "classes",
+    "decode",
+    "decoded",
+    "find",
+    "read_folder",
+    "to_array",
+]
 
+import itertools
 import logging
 import os
 import stat
 import warnings
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
@@ -49,6 +65,11 @@ EXTENSIONS = frozenset(
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 100_000_000
 TOLERATED = 0.01
+TOGETHER = 8
+r"""The files that a thread takes at once: to hand one over is a tenth of the work of decoding."""
+
+ORIENTATION = 0x0112
+r"""EXIF's tag of the side that is up."""
 
 logger = logging.getLogger("swae")
 
@@ -68,21 +89,86 @@ class DataError(ValueError):
         self.rejected = tuple(rejected)
 
 
+class Framing(NamedTuple):
+    r"""What is cut out of an upright image, and how large it becomes.
+
+    Arguments:
+        image_size: The side :math:`s` to which what is cut out is resized, directly to
+            :math:`s \times s`. If :py:`None`, it is not.
+        crop: The side of the square that is cut out of the middle. If :py:`None`, none is.
+        width: The width of the images that :py:`crop` is measured in; in an image of another
+            width it is as large a share. If :py:`None`, it is measured in pixels.
+
+    Example:
+        >>> Framing(crop=148, width=178).side(89), Framing(crop=148).side(200)
+        (74, 148)
+    """
+
+    image_size: int | None = None
+    crop: int | None = None
+    width: int | None = None
+
+    def check(self) -> None:
+        r"""Refuses sides that no image has."""
+
+        for name in ("image_size", "crop"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}.")
+
+    def side(self, width: int) -> int:
+        r"""Returns the side of the square that is cut out of an image of some width."""
+
+        side = self.crop or width
+        return side if self.width is None else max(1, round(side * width / self.width))
+
+    def __call__(self, image: Image.Image) -> Image.Image:
+        r"""Cuts and resizes."""
+
+        if self.crop is not None:
+            side, (width, height) = self.side(image.width), image.size
+            if side > min(width, height):
+                raise ValueError(f"a square of {side} cannot be cut out of {width} x {height}")
+            left, top = (width - side) // 2, (height - side) // 2
+            image = image.crop((left, top, left + side, top + side))
+        if self.image_size is not None:
+            # Pillow widens the kernel when it shrinks, which is what avoids aliasing. Bilinear, as
+            # published figures on CelebA are; bicubic overshoots at edges.
+            image = image.resize((self.image_size,) * 2, Image.Resampling.BILINEAR)
+        return image
+
+
+AS_IT_IS = Framing()
+
+
 class Pictures(NamedTuple):
-    r"""What :func:`read_folder` returns: bytes :math:`(n, c, h, w)`, files and rejected files."""
+    r"""A folder that was read.
+
+    Arguments:
+        x: The bytes, :math:`(n, c, h, w)`.
+        files: The path of each image, relative to the folder.
+        rejected: The files that could not be read, as pairs of path and reason.
+        digest: A sum of the bytes, where the folder is mapped from a file that has one.
+    """
 
     x: Tensor
-    files: tuple[Path, ...]
+    files: tuple[str, ...]
     rejected: tuple[tuple[str, str], ...]
+    digest: str | None = None
 
 
-def read_folder(folder: Path, image_size: int | None = None) -> Pictures:
-    r"""Reads the images of a folder and its sub-folders, sorted by their path.
+def read_folder(
+    folder: Path,
+    framing: Framing = AS_IT_IS,
+    *,
+    files: Sequence[str] | None = None,
+) -> Pictures:
+    r"""Reads the images of a folder and its sub-folders into memory, sorted by their path.
 
     Arguments:
         folder: The folder.
-        image_size: The side :math:`s` to which each image is resized, directly to
-            :math:`s \times s`, without cropping. If :py:`None`, all must be of one size.
+        framing: What is cut out of the images. If they are not resized, all must be of one size.
+        files: The files, as :func:`find` lists them, where they are known.
 
     Returns:
         The images, the path of each of them relative to the folder, and the files that could
@@ -99,31 +185,28 @@ def read_folder(folder: Path, image_size: int | None = None) -> Pictures:
         torch.Size([1, 1, 4, 6])
     """
 
-    if image_size is not None and image_size < 1:
-        raise ValueError(f"image_size must be at least 1, got {image_size}.")
-    files = find(folder)
-    if not files:
-        raise DataError(
-            f"There is no image in {printable(folder)}: give a folder with files that end in one "
-            f"of {', '.join(sorted(EXTENSIONS))}."
-        )
-    results = decode_all([folder / file for file in files], image_size)
-    rejected = tuple(
-        (printable(folder / file), result)
-        for file, result in zip(files, results, strict=True)
-        if isinstance(result, str)
-    )
+    framing.check()
+    files = find(folder) if files is None else files
+    pixels: list[NDArray[np.uint8]] = []
+    read: list[str] = []
+    rejected: list[tuple[str, str]] = []
+    with decoded(folder, files, framing) as results:
+        for file, result in zip(files, results, strict=True):
+            if isinstance(result, str):
+                rejected.append((printable(folder / file), result))
+            else:
+                pixels.append(result)
+                read.append(file)
     judge(folder, rejected, len(files))
-    read = tuple(
-        file for file, result in zip(files, results, strict=True) if not isinstance(result, str)
-    )
-    pixels = [result for result in results if not isinstance(result, str)]
-    results.clear()  # one list holds the images, so that stacking can free them one by one
-    return Pictures(stack(folder, read, pixels), read, rejected)
+    return Pictures(stack(folder, read, pixels), tuple(read), tuple(rejected))
 
 
-def find(folder: Path) -> list[Path]:
-    r"""Lists what has the name of an image in a folder and below, relative to it and sorted."""
+def find(folder: Path) -> list[str]:
+    r"""Lists what has the name of an image in a folder and below, relative to it and sorted.
+
+    Raises:
+        DataError: If there is none, or a folder cannot be listed.
+    """
 
     def refuse(error: OSError) -> NoReturn:
         raise DataError(
@@ -131,18 +214,25 @@ def find(folder: Path) -> list[Path]:
             "readable or move it away."
         ) from error
 
-    files = []
+    files: list[str] = []
     for root, folders, names in os.walk(folder, onerror=refuse, followlinks=False):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        below = os.path.relpath(root, folder)
         files += [
-            Path(root, name).relative_to(folder)
+            name if below == os.curdir else os.path.join(below, name)
             for name in names
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in EXTENSIONS
         ]
-    return sorted(files, key=lambda file: file.parts)
+    if not files:
+        raise DataError(
+            f"There is no image in {printable(folder)}: give a folder with files that end in one "
+            f"of {', '.join(sorted(EXTENSIONS))}."
+        )
+    # By their parts: the separator, which no name holds, comes before all that names hold.
+    return sorted(files, key=lambda file: file.replace(os.sep, "\0"))
 
 
-def classes(files: Sequence[Path]) -> Tensor | None:
+def classes(files: Sequence[str]) -> Tensor | None:
     r"""Numbers the first-level sub-folders, in their sorted order.
 
     Arguments:
@@ -153,29 +243,30 @@ def classes(files: Sequence[Path]) -> Tensor | None:
         if some of the images lie beside them.
 
     Example:
-        >>> classes([Path("cat/1.png"), Path("dog/1.png"), Path("dog/old/2.png")])
+        >>> classes(["cat/1.png", "dog/1.png", "dog/old/2.png"])
         tensor([0, 1, 1])
     """
 
-    names = sorted({file.parts[0] for file in files})
-    if len(names) < 2 or any(len(file.parts) == 1 for file in files):
+    names = sorted({file.partition(os.sep)[0] for file in files})
+    if len(names) < 2 or any(os.sep not in file for file in files):
         return None
     number = {name: i for i, name in enumerate(names)}
-    return torch.tensor([number[file.parts[0]] for file in files], dtype=torch.int64)
+    return torch.tensor([number[file.partition(os.sep)[0]] for file in files], dtype=torch.int64)
 
 
-def decode(path: Path, image_size: int | None = None) -> NDArray[np.uint8]:
+def decode(path: str | Path, framing: Framing = AS_IT_IS) -> NDArray[np.uint8]:
     r"""Decodes one image file.
 
     Arguments:
         path: The file.
-        image_size: The side to which the image is resized. If :py:`None`, it is not.
+        framing: What is cut out of the image.
 
     Returns:
         The pixels, :math:`(1, h, w)` if gray, otherwise :math:`(3, h, w)`.
 
     Raises:
-        ValueError: If the file is not regular, announces too many pixels, or has no 8-bit form.
+        ValueError: If the file is not regular, announces too many pixels, has no 8-bit form, or
+            is smaller than what is to be cut out.
         OSError: If the file cannot be opened or is cut short. Of a corrupt file Pillow may also
             raise other exceptions.
     """
@@ -187,15 +278,15 @@ def decode(path: Path, image_size: int | None = None) -> NDArray[np.uint8]:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise ValueError(f"{width} x {height} pixels exceed the limit of {MAX_PIXELS:,}")
-        return to_array(image, image_size)
+        return to_array(image, framing)
 
 
-def to_array(image: Image.Image, image_size: int | None = None) -> NDArray[np.uint8]:
+def to_array(image: Image.Image, framing: Framing = AS_IT_IS) -> NDArray[np.uint8]:
     r"""Brings an image into its 8-bit form, upright, channels first.
 
     Arguments:
         image: The image, of any mode.
-        image_size: The side to which the image is resized. If :py:`None`, it is not.
+        framing: What is cut out of it.
 
     Returns:
         The pixels, :math:`(1, h, w)` if gray, otherwise :math:`(3, h, w)`.
@@ -208,12 +299,17 @@ def to_array(image: Image.Image, image_size: int | None = None) -> NDArray[np.ui
         (3, 2, 3)
     """
 
-    image = opaque(eight_bits(ImageOps.exif_transpose(image), image.format))
-    if image_size is not None:
-        # Pillow widens the kernel when it shrinks, which is what avoids aliasing.
-        image = image.resize((image_size, image_size), Image.Resampling.BICUBIC)
-    pixels = np.array(image, dtype=np.uint8)
-    return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    pixels = np.asarray(framing(opaque(eight_bits(upright(image), image.format))), dtype=np.uint8)
+    # A copy, for an image's own memory is not to be written to.
+    return np.array(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), order="C")
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turns what lies on its side; Pillow's own function copies what does not."""
+
+    image.load()  # some formats have their EXIF after the pixels
+    turned = image.getexif().get(ORIENTATION, 1) != 1
+    return ImageOps.exif_transpose(image) if turned else image
 
 
 def eight_bits(image: Image.Image, file_format: str | None) -> Image.Image:
@@ -237,23 +333,62 @@ def opaque(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
         image = Image.alpha_composite(white, image)
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)
 
 
-def decode_all(paths: list[Path], image_size: int | None) -> list[NDArray[np.uint8] | str]:
-    """Decodes with a thread per core; Pillow releases the interpreter while it decodes."""
+@contextmanager
+def decoded(
+    folder: Path, files: Sequence[str], framing: Framing = AS_IT_IS
+) -> Iterator[Iterator[NDArray[np.uint8] | str]]:
+    r"""Decodes files in their order, with a thread per core and not far ahead of who takes them.
+
+    Pillow releases the interpreter while it decodes.
+
+    Arguments:
+        folder: Their folder.
+        files: Their paths in it.
+        framing: What is cut out of them.
+
+    Yields:
+        An iterator over the pixels of each file, or the reason why it cannot be read.
+    """
+
+    def some(start: int) -> list[NDArray[np.uint8] | str]:
+        names = files[start : start + TOGETHER]
+        return [decode_or_reason(os.path.join(folder, name), framing) for name in names]
 
     Image.init()  # once, here, rather than in a race of the threads
+    threads = os.cpu_count() or 1
     # Filters belong to the process: they are set here, because in a thread they would race.
-    with warnings.catch_warnings(), ThreadPoolExecutor(os.cpu_count()) as pool:
+    with warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return list(pool.map(partial(decode_or_reason, image_size=image_size), paths))
+        starts = iter(range(0, len(files), TOGETHER))
+        try:
+            yield in_order(pool, some, starts, ahead=2 * threads)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
-def decode_or_reason(path: Path, image_size: int | None) -> NDArray[np.uint8] | str:
+def in_order(
+    pool: ThreadPoolExecutor,
+    some: Callable[[int], list[NDArray[np.uint8] | str]],
+    starts: Iterator[int],
+    ahead: int,
+) -> Iterator[NDArray[np.uint8] | str]:
+    """Has some started ahead of the one that is handed out, and no more in memory."""
+
+    coming: deque[Future[list[NDArray[np.uint8] | str]]] = deque()
+    coming.extend(pool.submit(some, start) for start in itertools.islice(starts, ahead))
+    while coming:
+        results = coming.popleft().result()
+        coming.extend(pool.submit(some, start) for start in itertools.islice(starts, 1))
+        yield from results
+
+
+def decode_or_reason(path: str, framing: Framing) -> NDArray[np.uint8] | str:
     try:
-        return decode(path, image_size)
+        return decode(path, framing)
     except MemoryError:
         raise
     except UnidentifiedImageError:
@@ -278,17 +413,25 @@ def judge(folder: Path, rejected: Sequence[tuple[str, str]], n: int) -> None:
     logger.warning("%s: they are skipped.", found)
 
 
-def stack(folder: Path, files: Sequence[Path], pixels: list[NDArray[np.uint8]]) -> Tensor:
+def check_size(
+    folder: Path, first: str, wanted: tuple[int, ...], file: str, got: tuple[int, ...]
+) -> None:
+    """Refuses an image whose height and width are not the first one's."""
+
+    if got != wanted:
+        raise DataError(
+            f"All images must have one size, got {wanted[1]} x {wanted[0]} "
+            f"({printable(folder / first)}) and {got[1]} x {got[0]} ({printable(folder / file)}): "
+            "resize them with --image-size (image_size=...)."
+        )
+
+
+def stack(folder: Path, files: Sequence[str], pixels: list[NDArray[np.uint8]]) -> Tensor:
     """Stacks images of one size, gray ones repeated if others are not, and empties the list."""
 
     height, width = pixels[0].shape[1:]
-    for file, (_, h, w) in zip(files, [image.shape for image in pixels], strict=True):
-        if (h, w) != (height, width):
-            raise DataError(
-                f"All images must have one size, got {width} x {height} "
-                f"({printable(folder / files[0])}) and {w} x {h} ({printable(folder / file)}): "
-                "resize them with --image-size (image_size=...)."
-            )
+    for file, image in zip(files, pixels, strict=True):
+        check_size(folder, files[0], (height, width), file, image.shape[1:])
     channels = max(len(image) for image in pixels)
     x = np.empty((len(pixels), channels, height, width), dtype=np.uint8)
     for i in reversed(range(len(x))):

@@ -34,7 +34,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .autoencoder import Autoencoder
-from .data import to_float
+from .data import Samples, to_float
 from .priors import Prior
 from .projections import iid
 from .seeding import stream
@@ -103,7 +103,7 @@ class Evaluation(NamedTuple):
 @torch.no_grad()
 def evaluate(
     model: Autoencoder,
-    x: Tensor,
+    x: Tensor | Samples,
     prior: Prior,
     *,
     seed: int = 0,
@@ -114,7 +114,7 @@ def evaluate(
 
     Arguments:
         model: The model.
-        x: The data, uint8 or floating-point, with shape :math:`(n, *)`.
+        x: The data, uint8 or floating-point, with shape :math:`(n, *)`, or samples of it.
         prior: The law that the codes should follow; it is drawn independently.
         seed: The seed of directions and samples.
         n_projections: The number of random directions.
@@ -141,7 +141,7 @@ def evaluate(
     device = next(model.parameters()).device
     codes, errors = [], []
     with evaluating(model), torch.autocast(device.type, enabled=False):
-        for part in x.split(batch_size):
+        for part in x.chunks(batch_size) if isinstance(x, Samples) else x.split(batch_size):
             batch = to_float(part).to(device)
             z = model.encode(batch)
             codes.append(z)

@@ -5,7 +5,7 @@ is said with its name: its content is never trusted, nothing in it is run, and a
 decide how much memory is taken.
 """
 
-__all__ = ["SOURCES", "Split", "load"]
+__all__ = ["NAMES", "SOURCES", "Split", "has_images", "load"]
 
 import difflib
 import gzip
@@ -26,8 +26,10 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import images
+from . import celeba, images
+from .cache import Progress, open_folder
 from .data import DataError, Samples, as_samples, holdout
+from .images import Framing
 
 Split = Literal["train", "test"]
 r"""The names of the splits."""
@@ -43,6 +45,8 @@ def load(
     data_dir: str | Path | None = None,
     seed: int = 0,
     image_size: int | None = None,
+    crop: int | None = None,
+    progress: Progress | None = None,
 ) -> Samples:
     r"""Reads a source.
 
@@ -51,6 +55,7 @@ def load(
     | `"digits"`                 | scikit-learn's 8 x 8 digits                                 |
     | `"mnist"`                  | MNIST, from its IDX files, else from the Hugging Face hub   |
     | `"fashion-mnist"`          | Fashion-MNIST, likewise                                     |
+    | `"celeba"`                 | CelebA's aligned faces, see :mod:`swae.celeba`              |
     | a folder                   | its images; at least two sub-folders are classes            |
     | a file `.npy`              | an array, :math:`(n, \dots)`                                |
     | a file `.npz`              | array `x`, labels `y`; `x_test`, `y_test` if there are any  |
@@ -62,14 +67,18 @@ def load(
     Arguments:
         source: The name, folder or file.
         split: The split, train or test.
-        data_dir: The folder where the IDX files lie. If :py:`None`, the environment variable
-            `SWAE_DATA` names it.
+        data_dir: The folder where MNIST's IDX files lie, or CelebA's. If :py:`None`, the
+            environment variable `SWAE_DATA` names it.
         seed: The seed of the held-out samples.
-        image_size: The side to which the images of a folder are resized, without cropping.
+        image_size: The side to which the images of a folder, or CelebA's, are resized.
+        crop: The side of the square that is cut out of their middle before.
+        progress: Called while images are decoded into the cache, with their number and that of
+            all.
 
     Raises:
         ValueError: If there is no such source or split.
         DataError: If the source cannot be found, read, or brought under the contract.
+        OSError: If the cache of a large folder (:mod:`swae.cache`) cannot be written.
 
     Example:
         >>> load("digits").x.shape
@@ -78,12 +87,15 @@ def load(
 
     if split not in ("train", "test"):
         raise ValueError(f"split must be 'train' or 'test', got {split!r}.")
-    named = str(source) in SOURCES and not (isinstance(source, Path) and source.exists())
-    path = Path(source).expanduser()
-    if not named and os.path.isdir(path):
-        return read_images(path, split, seed, image_size)
-    if image_size is not None:
-        raise ValueError(f"image_size must be left out unless source is a folder, got {source!r}.")
+    named, path = is_named(source), expanded(source)
+    if has_images(source):
+        if named:
+            root = root_of(data_dir)
+            return celeba.read(split, root, image_size=image_size, crop=crop, progress=progress)
+        return read_images(path, split, seed, Framing(image_size, crop), progress)
+    for name, value in (("image_size", image_size), ("crop", crop)):
+        if value is not None:
+            raise ValueError(f"{name} must be left out unless source is images, got {source!r}.")
     if named:
         return SOURCES[str(source)](split, None if data_dir is None else Path(data_dir), seed)
     if os.path.isfile(path) and path.suffix.lower() in READERS:
@@ -91,11 +103,34 @@ def load(
     raise no_such_source(source)
 
 
+def is_named(source: str | Path) -> bool:
+    """Tells whether a source is a name of ours, which wins over a file of the same name."""
+
+    return str(source) in NAMES and not (isinstance(source, Path) and source.exists())
+
+
+def has_images(source: str | Path) -> bool:
+    r"""Tells whether a source is a folder of images, or made of one."""
+
+    return str(source) == "celeba" if is_named(source) else os.path.isdir(expanded(source))
+
+
+def expanded(source: str | Path) -> Path:
+    return Path(source).expanduser()
+
+
+def root_of(data_dir: str | Path | None) -> Path | None:
+    """Returns where the files of named data sets lie."""
+
+    root = data_dir or os.environ.get("SWAE_DATA")
+    return Path(root).expanduser() if root else None
+
+
 def no_such_source(source: str | Path) -> ValueError:
-    near = difflib.get_close_matches(str(source).lower(), SOURCES, n=1)
+    near = difflib.get_close_matches(str(source).lower(), NAMES, n=1)
     state = "is none of these" if os.path.lexists(source) else "does not exist"
     return ValueError(
-        f"source must be {', '.join(map(repr, SOURCES))}, a folder of images, or a .npy or .npz "
+        f"source must be {', '.join(map(repr, NAMES))}, a folder of images, or a .npy or .npz "
         f"file, got {str(source)!r}, which {state}."
         + (f" Did you mean {near[0]!r}?" if near else " Check the spelling.")
     )
@@ -136,10 +171,12 @@ def samples_from(path: Path, X: object, labels: object) -> Samples:
         raise DataError(f"In {path}: {error}") from error
 
 
-def read_images(path: Path, split: Split, seed: int, image_size: int | None) -> Samples:
+def read_images(
+    path: Path, split: Split, seed: int, framing: Framing, progress: Progress | None
+) -> Samples:
     own = all((path / name).is_dir() for name in ("train", "test"))
-    x, files, rejected = images.read_folder(path / split if own else path, image_size)
-    samples = Samples(x, images.classes(files), rejected)
+    read = open_folder(path / split if own else path, framing, progress=progress)
+    samples = Samples(read.x, images.classes(read.files), read.rejected, read.digest)
     return samples if own else drawn_part(samples, split, seed)
 
 
@@ -212,9 +249,9 @@ class Mnist:
     def folders(self, data_dir: Path | None) -> list[Path]:
         r"""Lists where to look, the data set's own folders first."""
 
-        root = data_dir or (Path(os.environ["SWAE_DATA"]) if "SWAE_DATA" in os.environ else None)
+        root = root_of(data_dir)
         below = (self.name, f"{self.name}/raw", f"{self.torchvision}/raw", "")
-        folders = [] if root is None else [root.expanduser() / folder for folder in below]
+        folders = [] if root is None else [root / folder for folder in below]
         return folders + package_folders(self.package)
 
     def find(self, split: Split, data_dir: Path | None) -> tuple[Path, Path] | None:
@@ -334,4 +371,7 @@ SOURCES: dict[str, Callable[[Split, Path | None, int], Samples]] = {
         Path("/var/lib/dpkg/info/dataset-fashion-mnist.list"),
     ).read,
 }
+NAMES = (*SOURCES, "celeba")
+r"""The names of all data sets."""
+
 READERS: dict[str, Callable[[Path, Split, int], Samples]] = {".npy": read_npy, ".npz": read_npz}

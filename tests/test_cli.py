@@ -167,7 +167,7 @@ def test_a_config_is_resolved(place):
     assert settings["data"] == str(place / "data.npz")
     assert (settings["batch_size"], settings["n_projections"], settings["seed"]) == (16, 10, 0)
     nothing = {name for name, value in settings.items() if value is None}
-    assert nothing == {"data_dir", "image_size", "patience"}
+    assert nothing == {"data_dir", "image_size", "crop", "patience"}
 
 
 def test_vectors_have_their_pictures(here, monkeypatch):

@@ -15,7 +15,7 @@ LAYERS = (
     "seeding univariate projections kernels",
     "chunked sliced priors penalties networks linear",
     "autoencoder",
-    "images sources data training metrics checkpoint stopping foreign latent",
+    "images ingest cache celeba sources data training metrics checkpoint stopping foreign latent",
     "allocator presets storage estimator montage canvas plotting strips paper explorer progress "
     "run flags commands cli",
 )

@@ -23,7 +23,7 @@ from ..metrics import Evaluation
 from ..progress import Reporter
 from ..run import Run, RunError
 from ..seeding import stream
-from ..sources import SOURCES
+from ..sources import NAMES
 from ..training import Epoch
 from .drawing import draw_pairs, draw_samples
 from .opening import DATA_HELP, listen, load_split
@@ -60,7 +60,7 @@ def fit(words: list[str]) -> int:
     args = parser.read(words)
     args.data = args.data or parser.from_config(args, "data")
     if args.data is None:
-        raise ValueError("fit wants data: digits, mnist, fashion-mnist, a folder or a file.")
+        raise ValueError(f"fit wants data: {', '.join(NAMES)}, a folder or a file.")
     if args.overwrite and args.resume:
         raise ValueError("--overwrite and --resume exclude each other.")
     if args.resume and args.out is None:
@@ -85,9 +85,10 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any) -> None:  # noqa: A
     r"""Trains up to the last epoch asked for, and stores the model."""
 
     asked = {
-        "data": absolute(args.data) if args.data not in SOURCES else args.data,
+        "data": absolute(args.data) if args.data not in NAMES else args.data,
         "data_dir": absolute(args.data_dir or os.environ.get("SWAE_DATA")),
         "image_size": args.image_size,
+        "crop": args.crop,
     }
     settings = asked | as_flags(model.resolve(train))
     checkpoint = run.resume_point(settings) if args.resume else None
@@ -208,7 +209,7 @@ def draw_figures(run: Run, model: SWAE, train: Samples) -> None:
         shown, what = model.validation_, "held-back training samples"
     shown = shown.select(torch.randperm(len(shown), generator=stream(0, "shown"))[:SHOWN])
 
-    x = to_float(shown.x[:12])
+    x = to_float(next(shown.chunks(12)))
     plotting.save(plotting.curves(run.rows()), run.figures / "curves.png")
     plotting.save(draw_pairs(x, model.reconstruct(x)), run.figures / "reconstructions.png")
     plotting.save(draw_samples(model.sample(64)), run.figures / "samples.png")

@@ -38,7 +38,7 @@ def import_keras(words: list[str]) -> int:
         )
         if args.overwrite:
             run.clear()
-        asked = {"data": "mnist", "data_dir": None, "image_size": None}
+        asked = {"data": "mnist", "data_dir": None, "image_size": None, "crop": None}
         run.write_config(asked | as_flags(model.settings_))
         model.save(run.model)
     print(f"model     {run.model}")

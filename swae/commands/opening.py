@@ -10,10 +10,13 @@ from typing import Any, Literal
 from ..data import Samples
 from ..estimator import SWAE
 from ..flags import Parser, add_data_flags
+from ..progress import Reader
 from ..run import Run, RunError, model_folder
-from ..sources import load
+from ..sources import has_images, load
 
-DATA_HELP = "Data: digits, mnist, fashion-mnist, a folder of images, or a .npy or .npz file."
+DATA_HELP = (
+    "Data: digits, mnist, fashion-mnist, celeba, a folder of images, or a .npy or .npz file."
+)
 
 
 def run_parser(command: str, what: str, *, data: bool = False) -> Parser:
@@ -43,7 +46,15 @@ def listen() -> None:
 
 
 def load_split(args: Any, split: Literal["train", "test"], seed: int) -> Samples:  # noqa: ANN401
-    return load(args.data, split, data_dir=args.data_dir, seed=seed, image_size=args.image_size)
+    return load(
+        args.data,
+        split,
+        data_dir=args.data_dir,
+        seed=seed,
+        image_size=args.image_size,
+        crop=args.crop,
+        progress=Reader(),
+    )
 
 
 def open_model(args: Any) -> SWAE:  # noqa: ANN401 - parsed flags
@@ -59,9 +70,9 @@ def open_run(args: Any) -> tuple[SWAE, Samples]:  # noqa: ANN401 - parsed flags
 
     model = open_model(args)
     config = Run(Path(args.run)).read_config()
-    for name in ("data", "data_dir", "image_size"):
-        # Only a folder's images are resized, were it another folder than the run's.
-        wanted = name != "image_size" or Path(args.data or "").is_dir()
+    for name in ("data", "data_dir", "image_size", "crop"):
+        # Only images are framed, were it another folder of them than the run's.
+        wanted = name in ("data", "data_dir") or has_images(args.data or "")
         if getattr(args, name) is None and wanted:
             setattr(args, name, config.get(name))
     if args.data is None:

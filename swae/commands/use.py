@@ -51,7 +51,7 @@ def reconstruct(words: list[str]) -> int:
     model, samples = open_run(args)
     if args.number > len(samples):
         raise ValueError(f"--number is {args.number}, but there are {len(samples)} samples.")
-    x = to_float(samples.x[: args.number])
+    x = to_float(next(samples.chunks(args.number)))
     write_result(target, model.reconstruct(x), draw=lambda x_hat: draw_pairs(x, x_hat))
     return 0
 

@@ -15,7 +15,7 @@ SHOWN = 12
 def draw(studio: Studio) -> Plate:
     source = faces(studio)
     seen, test = (studio.samples(source, split) for split in ("train", "test"))
-    x = to_float(test.x[:SHOWN])
+    x = to_float(next(test.chunks(SHOWN)))
     rows, numbers = [x.numpy()], {}
     for latent_dim in (FEW, MANY):
         model = train(studio, latent_dim)

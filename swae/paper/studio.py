@@ -95,7 +95,7 @@ class Studio:
         arrays: dict[str, Any] = {}
         for key, (n, split) in parts.items():
             samples = self.samples(source, split)  # type: ignore[arg-type]
-            arrays[key] = samples.x[:n].numpy()
+            arrays[key] = next(samples.chunks(n)).numpy()
             if samples.labels is not None:
                 arrays[key.replace("x", "y")] = samples.labels[:n].numpy()
         return self.store(f"{source}-{train}", **arrays)
