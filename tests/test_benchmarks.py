@@ -1,14 +1,17 @@
 """What the benchmarks compare has to be the same thing done in different ways."""
 
 import sys
+import time
 
 import pytest
 import torch
 
+from benchmarks.ingest import FRAMINGS, SIZE, by_pillow, by_swae, synthetic, watch
 from benchmarks.penalty import WAYS, draw
 from benchmarks.timing import interleaved, peak
 from benchmarks.training import plain_networks
 from benchmarks.variance import CASES, choices, spread
+from swae.images import find, read_folder
 from swae.networks import build
 
 
@@ -51,6 +54,22 @@ def test_peak_counts_a_process_of_its_own():
     assert 1 < most < 100 < ballast.nbytes / 2**20
     with pytest.raises(SystemExit, match="failed with 3"):
         peak(sys.executable, "-c", "import sys; sys.exit(3)")
+
+
+def test_the_synthetic_folder_is_of_celebas_size(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWAE_CACHE", "put back afterwards")
+    synthetic(tmp_path, 5)
+    assert len(find(tmp_path)) == 5
+    assert read_folder(tmp_path).x.shape == (5, 3, *SIZE[::-1])
+    for way in (by_pillow, by_swae):
+        for framing in FRAMINGS.values():
+            way(tmp_path, framing)
+
+
+def test_memory_is_that_of_the_process():
+    held = []
+    before, most = watch(lambda: held.append(torch.ones(2**24)) or time.sleep(0.1))
+    assert 60 < most - before < 80
 
 
 @pytest.mark.parametrize("d", CASES)
