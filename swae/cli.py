@@ -49,6 +49,12 @@ commands:
 Try: swae fit digits
 """
 
+GOES_ON = {
+    "fit": "; --resume goes on from the last checkpoint, if there is one.",
+    "paper": "; the same command goes on from the last checkpoint.",
+}
+r"""What to do after an interruption of a command that keeps what it has done."""
+
 
 class Terminated(BaseException):
     r"""SIGTERM was received."""
@@ -86,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BaseException as error:
         if debug and not isinstance(error, SystemExit):
             raise
-        return explain(error)
+        return explain(error, words[0])
     finally:
         signal.signal(signal.SIGTERM, previous)
 
@@ -101,7 +107,7 @@ def terminate(signum: int, frame: FrameType | None) -> None:
     raise Terminated
 
 
-def explain(error: BaseException) -> int:
+def explain(error: BaseException, command: str) -> int:
     r"""Prints a sentence for an error and returns its exit code."""
 
     if isinstance(error, SystemExit):
@@ -112,7 +118,7 @@ def explain(error: BaseException) -> int:
     if isinstance(error, BrokenPipeError):  # whoever read has had enough; nothing to say to them
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    print(f"swae: {message(error, code)}", file=sys.stderr)
+    print(f"swae: {message(error, code, command)}", file=sys.stderr)
     return code
 
 
@@ -137,12 +143,10 @@ def exit_code(error: BaseException) -> int | None:
     return next((code for kind, code in kinds.items() if isinstance(error, kind)), None)
 
 
-def message(error: BaseException, code: int) -> str:
+def message(error: BaseException, code: int, command: str) -> str:
     match code:
-        case 130:
-            return "interrupted; --resume goes on from the last checkpoint, if there is one."
-        case 143:
-            return "terminated; --resume goes on from the last checkpoint, if there is one."
+        case 130 | 143:
+            return {130: "interrupted", 143: "terminated"}[code] + GOES_ON.get(command, ".")
         case 6:
             return "out of memory; a smaller --batch-size, or fewer samples (-n), need less."
     return str(error).strip() or type(error).__name__

@@ -26,7 +26,7 @@ WORDS = {
     FEW: ("--reg-weight", "0.02", "--learning-rate", "0.003", "--max-epochs", "40"),
     MANY: (
         *("--linear", "true", "--n-projections", "256", "--oversampling", "8"),
-        *("--reg-weight", "0.1", "--learning-rate", "0.001", "--max-epochs", "10"),
+        *("--reg-weight", "0.1", "--learning-rate", "0.001", "--max-epochs", "6"),
     ),
 }
 NUMBERS = ("mse", "l1", "sw2", "sw2_axes", "sw2_principal")
