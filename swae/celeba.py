@@ -16,6 +16,7 @@ References:
 
 __all__ = ["read"]
 
+import functools
 import logging
 import os
 from collections.abc import Sequence
@@ -105,7 +106,7 @@ def rows_of(split: Split, names: Sequence[str], partition: Path | None) -> Tenso
         return last_tenth(split, len(names), f"No test image of {partition} is there")
     unknown = int((mine < 0).sum())
     if unknown:
-        logger.info(f"{unknown:,} of celeba's images are not in {partition}: left out.")
+        tell(f"{unknown:,} of celeba's images are not in {partition}: left out.")
     rows = (mine == NUMBERS[split]).nonzero().flatten()
     if not len(rows):
         raise DataError(f"{partition} has no image of the {split} split that is there.")
@@ -118,8 +119,15 @@ def last_tenth(split: Split, n: int, why: str) -> Tensor:
     held = max(1, round(n / 10))
     if n < 2:
         raise DataError("There must be at least 2 images to hold one out for the test, got 1.")
-    logger.info(f"{why}: the last {held:,} of celeba's {n:,} images are the test split.")
+    tell(f"{why}: the last {held:,} of celeba's {n:,} images are the test split.")
     return torch.arange(n - held) if split == "train" else torch.arange(n - held, n)
+
+
+@functools.cache
+def tell(sentence: str) -> None:
+    r"""Says something once, however often a split is read."""
+
+    logger.info(sentence)
 
 
 def read_partition(path: Path) -> dict[str, int]:

@@ -102,7 +102,7 @@ def strips(
     layout = lay_out(rows, x.shape[1], tiles, apart=0 if ends is None else APART)
 
     margin = 26 + 15 * max(map(len, left)) if left else 12
-    lines = textwrap.wrap(caption, max(20, (margin + layout.size[0]) // 13))
+    lines = textwrap.wrap(caption, max(20, layout.size[0] // 13))
     lines += [note] if note else []
     bottom = 22 + 32 * len(lines) if lines else 12
     top = 46 if columns else 12

@@ -24,6 +24,7 @@ PLACES = ("celeba/img_align_celeba", "img_align_celeba")
 def alone(monkeypatch):
     monkeypatch.delenv("SWAE_DATA", raising=False)
     monkeypatch.setitem(sys.modules, "datasets", None)
+    swae.celeba.tell.cache_clear()
 
 
 def write(root, n=20, place="celeba/img_align_celeba", size=(89, 109)):
@@ -57,6 +58,7 @@ def test_without_a_partition_the_last_tenth_is_the_test(tmp_path, caplog, monkey
     assert train.mapped == (few == 0)
     assert train.labels is None
     assert "There is no list_eval_partition.txt: the last 2 of celeba's 20 images" in caplog.text
+    assert len(caplog.records) == 1  # it was read twice
 
 
 @pytest.mark.parametrize("where", ["list_eval_partition.txt", "Eval/list_eval_partition.txt"])
