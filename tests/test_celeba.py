@@ -58,7 +58,7 @@ def test_without_a_partition_the_last_tenth_is_the_test(tmp_path, caplog, monkey
     assert train.mapped == (few == 0)
     assert train.labels is None
     assert "There is no list_eval_partition.txt: the last 2 of celeba's 20 images" in caplog.text
-    assert len(caplog.records) == 1  # it was read twice
+    assert caplog.text.count("There is no list_eval") == 1  # it was read twice
 
 
 @pytest.mark.parametrize("where", ["list_eval_partition.txt", "Eval/list_eval_partition.txt"])
