@@ -54,7 +54,7 @@ def draw(rows: list[dict[str, Any]], labels: Any) -> Any:  # noqa: ANN401 - labe
     for row in rows:
         i, j = PENALTIES.index(row["penalty"]), columns.index(row["prior"])
         ax = panel(figure, 130 + 400 * j, 480 - 420 * i, 340, 340)
-        plane(ax, "", row["extent"], ("", ""))
+        plane(ax, "", row["extent"], ("", "" if j else " "))
         ax.set_title(f"{row['prior']}, {row['penalty']}", loc="left", fontsize=10)
         points = row["codes"].astype(np.float64)
         scatter(ax, points, None, colouring(labels, len(points)))

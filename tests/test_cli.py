@@ -359,6 +359,15 @@ def test_a_run_killed_before_its_model_was_stored_is_finished(here, monkeypatch)
     assert len(rows(here / "parts")) == 2
 
 
+def test_a_model_without_a_checkpoint_is_not_trained_over(here, capsys):
+    """As an imported one is."""
+    shutil.rmtree(here / "run" / "checkpoints")
+    before = sha(here / "run")
+    words = ["fit", "data.npz", *SMALL, "--out", "run", "--resume"]
+    refused(capsys, words, 2, "holds a model and no checkpoint", "--overwrite")
+    assert sha(here / "run") == before
+
+
 def test_resume_of_nothing_starts_fresh(here, capsys):
     assert fit("--out", "new", "--resume") == 0
     assert "new has no checkpoint to resume; starting fresh." in capsys.readouterr().err

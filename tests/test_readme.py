@@ -16,7 +16,9 @@ from swae.cli import COMMANDS, main
 from swae.flags import Parser, add_data_flags, add_model_flags
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
-MODULES = sorted(module.name for module in pkgutil.iter_modules(swae.__path__))
+MODULES = sorted(
+    module.name.removeprefix("swae.") for module in pkgutil.walk_packages(swae.__path__, "swae.")
+)
 
 
 def blocks(language):
