@@ -361,11 +361,12 @@ def test_a_run_killed_before_its_model_was_stored_is_finished(here, monkeypatch)
 
 def test_a_model_without_a_checkpoint_is_not_trained_over(here, capsys):
     """As an imported one is."""
-    shutil.rmtree(here / "run" / "checkpoints")
-    before = sha(here / "run")
-    words = ["fit", "data.npz", *SMALL, "--out", "run", "--resume"]
+    assert fit("--out", "own") == 0
+    shutil.rmtree(here / "own" / "checkpoints")
+    before = sha(here / "own")
+    words = ["fit", "data.npz", *SMALL, "--out", "own", "--resume"]
     refused(capsys, words, 2, "holds a model and no checkpoint", "--overwrite")
-    assert sha(here / "run") == before
+    assert sha(here / "own") == before
 
 
 def test_resume_of_nothing_starts_fresh(here, capsys):
