@@ -20,7 +20,6 @@ from ..flags import Parser
 from ..paper import FIGURES
 from ..paper.studio import Plate, Studio
 from ..run import Run
-from .fit import absolute
 from .fit import fit as fit_command
 from .opening import listen
 
@@ -57,7 +56,7 @@ def paper(words: list[str]) -> int:
 
     listen()
     out = Path(args.out or ("paper-quick" if args.quick else "paper"))
-    data_dir = absolute(args.data_dir or os.environ.get("SWAE_DATA"))
+    data_dir = args.data_dir or os.environ.get("SWAE_DATA")
     for name in names:
         print(f"{name}: {FIGURES[name][1]}", flush=True)
         studio = Studio(out, fit_or_go_on, data_dir, args.quick, args.seeds)
