@@ -18,8 +18,9 @@ network less than PCA has from its first step. It hurts where they are few, for 
 that two codes do not climb out of.
 """
 
-__all__ = ["LinearDecoder", "LinearEncoder", "beside_linear", "start_at_pca_"]
+__all__ = ["LinearDecoder", "LinearEncoder", "LinearPath", "beside_linear", "start_at_pca_"]
 
+import abc
 import math
 from collections.abc import Sequence
 from typing import final
@@ -38,50 +39,16 @@ NEGLIGIBLE = 1e-6
 r"""The share of the largest deviation at which a direction is rounding error."""
 
 
-@final
-class LinearEncoder(nn.Module):
-    r"""The encoder :math:`\phi`.
+class LinearPath(nn.Module, abc.ABC):
+    r"""Abstract network beside a linear path.
 
     Arguments:
-        network: The network :math:`f`, from data with shape :math:`(n, *)` to :math:`(n, d)`.
+        network: The network, :math:`f` or :math:`g`.
         shape: The shape of one sample.
         prior: The law of the codes, :class:`Uniform` or :class:`Normal`.
 
-    Example:
-        >>> encoder = LinearEncoder(nn.Sequential(nn.Flatten(), nn.Linear(6, 2)), (6,), Uniform(2))
-        >>> encoder(torch.rand(5, 6)).shape
-        torch.Size([5, 2])
-    """
-
-    mean: Tensor
-    axes: Tensor
-    deviations: Tensor
-
-    def __init__(self, network: nn.Module, shape: Sequence[int], prior: Prior) -> None:
-        super().__init__()
-
-        self.network = network
-        self.bounded = is_bounded(prior)
-        self.register_buffer("mean", torch.zeros(math.prod(shape)))
-        self.register_buffer("axes", torch.zeros(math.prod(shape), prior.dim))
-        self.register_buffer("deviations", torch.ones(prior.dim))
-
-    def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n d"]:
-        with torch.autocast(x.device.type, enabled=False):
-            y = (x.flatten(1).to(self.mean.dtype) - self.mean) @ (self.axes / self.deviations)
-        y = y + self.network(x)
-
-        return torch.erf(y / math.sqrt(2)) if self.bounded else y
-
-
-@final
-class LinearDecoder(nn.Module):
-    r"""The decoder :math:`\psi`, whose output is linear.
-
-    Arguments:
-        network: The network :math:`g`, from codes to the data's shape.
-        shape: The shape of one sample.
-        prior: The law of the codes, :class:`Uniform` or :class:`Normal`.
+    Raises:
+        ValueError: If the prior has no map :math:`F`.
     """
 
     mean: Tensor
@@ -97,6 +64,39 @@ class LinearDecoder(nn.Module):
         self.register_buffer("mean", torch.zeros(math.prod(shape)))
         self.register_buffer("axes", torch.zeros(math.prod(shape), prior.dim))
         self.register_buffer("deviations", torch.ones(prior.dim))
+
+    @abc.abstractmethod
+    def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        r"""Adds what the network says to what the linear path does."""
+
+
+@final
+class LinearEncoder(LinearPath):
+    r"""The encoder :math:`\phi`, from data with shape :math:`(n, *)` to codes :math:`(n, d)`.
+
+    Example:
+        >>> encoder = LinearEncoder(nn.Sequential(nn.Flatten(), nn.Linear(6, 2)), (6,), Uniform(2))
+        >>> encoder(torch.rand(5, 6)).shape
+        torch.Size([5, 2])
+    """
+
+    def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n d"]:
+        with torch.autocast(x.device.type, enabled=False):
+            y = (x.flatten(1).to(self.mean.dtype) - self.mean) @ (self.axes / self.deviations)
+        y = y + self.network(x)
+
+        return torch.erf(y / math.sqrt(2)) if self.bounded else y
+
+
+@final
+class LinearDecoder(LinearPath):
+    r"""The decoder :math:`\psi`, from codes to data; its output is linear.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(2, 6), nn.Unflatten(1, (2, 3)))
+        >>> LinearDecoder(network, (2, 3), Uniform(2))(torch.rand(5, 2)).shape
+        torch.Size([5, 2, 3])
+    """
 
     def forward(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
         y = z
