@@ -59,3 +59,23 @@ def test_a_record_says_what_made_it(name):
     assert record["command"].startswith(f"swae paper {name}")
     assert all(words.startswith("swae fit ") for words in record["trainings"])
     assert not re.search(r" /\w", json.dumps(record))  # nobody else has that path
+
+
+AUTHORS = {"uniform": (0.20073, 0.00122), "circle": (0.19003, 0.00217), "ring": (0.21207, 0.00304)}
+"""Cross-entropy and SW2 of the authors' trained weights on the same test images."""
+
+
+@pytest.mark.parametrize("prior", AUTHORS)
+def test_figure_3_beats_the_authors_weights(prior):
+    numbers = json.loads((DOCS / "paper" / "fig3.json").read_text())["numbers"][prior]
+    bce, sw2 = AUTHORS[prior]
+    assert numbers["bce"] < bce
+    assert numbers["sw2"] < sw2
+
+
+def test_figure_4_keeps_faces_and_the_cube():
+    numbers = json.loads((DOCS / "paper" / "fig4.json").read_text())["numbers"]["K=128"]
+    assert numbers["mse"] <= 0.0080
+    assert numbers["sw2_ratio"] <= 2
+    assert numbers["sw2_axes_ratio"] <= 3
+    assert numbers["sw2_principal_ratio"] <= 3
