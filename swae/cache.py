@@ -117,7 +117,8 @@ def cache_folder() -> Path:
 def key_of(folder: Path, files: Sequence[str], framing: Framing) -> tuple[str, int]:
     r"""Returns the key of a folder, and the bytes that its files have."""
 
-    made_by = [FORMAT, __version__, PIL.__version__, *framing]
+    # Two folders may hold files of the same names, sizes and times: archives are unpacked so.
+    made_by = [FORMAT, __version__, PIL.__version__, os.path.realpath(folder), *framing]
     digest, total = hashlib.sha256(json.dumps(made_by).encode()), 0
     for file in files:
         size, changed = stamp(os.path.join(folder, file))
@@ -127,13 +128,13 @@ def key_of(folder: Path, files: Sequence[str], framing: Framing) -> tuple[str, i
 
 
 def stamp(path: str) -> tuple[int, int]:
-    """Returns size and time of change; of what can't be asked, as a link to nothing, zeros."""
+    """Returns size and time of change, of content or mode; zeros for a link to nothing."""
 
     try:
         status = os.stat(path)
     except OSError:
         return 0, 0
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, max(status.st_mtime_ns, status.st_ctime_ns)
 
 
 def make_folder(home: Path) -> None:

@@ -99,6 +99,9 @@ r"""What :meth:`SWAE.fit` takes."""
 ENOUGH = 20_000
 r"""The samples whose PCA a linear path starts at, at most and roughly."""
 
+ENOUGH_BYTES = 2**29
+r"""What they may take in float32; PCA takes three times that for a while."""
+
 
 @final
 class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
@@ -558,10 +561,11 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
     def _start_at_pca(self, batches: Batches) -> None:
         r"""Puts the linear path where PCA of the first samples of an epoch has it."""
 
+        enough = min(ENOUGH, ENOUGH_BYTES // (4 * self.n_features_in_))
         parts: list[Tensor] = []
         for batch in batches.epoch(0):
             parts.append(batch.x.cpu())
-            if sum(map(len, parts)) >= ENOUGH:
+            if sum(map(len, parts)) >= enough:
                 break
         encoder = cast(LinearEncoder, self.autoencoder_.encoder)
         decoder = cast(LinearDecoder, self.autoencoder_.decoder)

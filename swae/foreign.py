@@ -1,4 +1,4 @@
-r"""Weights that were trained elsewhere: the paper's networks as Keras 2 stores them.
+r"""Weights that were trained elsewhere: the paper's networks as Keras 2.1 stores them.
 
 Keras keeps an image as :math:`(h, w, c)`, torch as :math:`(c, h, w)`. A kernel :math:`K` of Keras
 ends in its inputs and outputs, a weight :math:`W` of torch begins with its outputs and inputs, so

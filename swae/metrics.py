@@ -206,6 +206,7 @@ def match_prior(
     z = z.float().cpu()
     n, d = z.shape
     random = iid(d, n_projections, stream(seed, "metrics", "directions"))
+    principal = principal_directions(z)
 
     distances: dict[str, list[Tensor]] = defaultdict(list)
     for i, part in enumerate(random.tensor_split(min(DRAWS, n_projections), dim=1)):
@@ -215,7 +216,7 @@ def match_prior(
         for name, (theta, theta_null) in {
             "sw2": (part, part),
             "sw2_axes": (torch.eye(d), torch.eye(d)),
-            "sw2_principal": (principal_directions(z), principal_directions(y)),
+            "sw2_principal": (principal, principal_directions(y)),
         }.items():
             distances[name].append(sliced_wasserstein(z, x, theta))
             distances[f"{name}_null"].append(sliced_wasserstein(y, x, theta_null))

@@ -12,9 +12,9 @@ which are :math:`2^{r+1}` rows of the result when :math:`r` doublings follow. So
 of :math:`o` say which stages are valid, and the digit of 1 is a last row to crop. For
 :math:`h = 28` and :math:`n = 3` this is the paper's decoder: 4, 8, 16 to 14, 28.
 
-Images of 64 rows and more enter as blocks: :math:`r \times r` pixels of :math:`c` channels become
-one of :math:`r^2 c`, and come out likewise, so that no convolution works at full resolution, where
-most of the time would go.
+Images of 64 rows and columns or more, with sides that 2 divides, enter as blocks:
+:math:`r \times r` pixels of :math:`c` channels become one of :math:`r^2 c`, and come out likewise.
+So no convolution works at full resolution, where most of the time would go.
 
 The decoder ends in logits; the output's activation belongs to the model.
 """

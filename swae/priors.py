@@ -357,7 +357,8 @@ class Bowl(CubePrior):
         return z.norm(dim=-1) <= 1
 
     def log_prob(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"]:
-        return within(self.contains(z), (3 / (2 * math.pi) * z.norm(dim=-1)).log())
+        r = z.norm(dim=-1).clamp_min(torch.finfo(z.dtype).tiny)  # its centre is empty
+        return within(self.contains(z), (3 / (2 * math.pi) * r).log())
 
 
 @final
@@ -618,6 +619,8 @@ class FromDistribution(Prior):
 
         self.distribution = distribution
         self.marginals = self_marginals
+        with torch.random.fork_rng(devices=[]):
+            self.own = distribution.sample()  # a code inside, for log_prob
 
     def sample(
         self,
@@ -650,12 +653,10 @@ class FromDistribution(Prior):
         inside = self.contains(z)
         if inside is None:
             return None
-        # A distribution refuses what is outside: there it is asked for a sample of its own.
-        own = self.distribution.sample(inside.shape).to(z)
+        # A distribution refuses what is outside: there it is asked for a code of its own.
+        z = torch.where(inside[..., None], z, self.own.to(z))
         try:
-            return within(
-                inside, self.distribution.log_prob(torch.where(inside[..., None], z, own))
-            )
+            return within(inside, self.distribution.log_prob(z))
         except NotImplementedError:
             return None
 

@@ -148,9 +148,16 @@ class Run:
             The newest whole checkpoint; :py:`None` if there is none.
 
         Raises:
-            RunError: If a setting differs.
+            RunError: If a setting differs, or there is a model and no checkpoint, as of weights
+                that were trained elsewhere.
         """
 
+        checkpoint = latest_checkpoint(self.checkpoints)
+        if checkpoint is None and self.model.exists():
+            raise RunError(
+                f"{self.path} holds a model and no checkpoint, so there is nothing to go on from; "
+                "--overwrite trains anew."
+            )
         for name, old in self.read_config().items():
             new = settings.get(name)
             if name not in RESUMABLE and name in settings and new != old:
@@ -158,7 +165,6 @@ class Run:
                     f"The run in {self.path} has {name}={old!r}, but {name}={new!r} is asked for; "
                     "--resume goes on with the same settings."
                 )
-        checkpoint = latest_checkpoint(self.checkpoints)
         done = 0 if checkpoint is None else checkpoint.epoch
         rows = [row for row in self.rows() if row["epoch"] <= done]
         if self.metrics.exists():

@@ -147,6 +147,17 @@ def test_a_changed_folder_has_another_key(folder, change):
     assert old.shape[0] == N
 
 
+def test_two_folders_of_one_list_are_two(tmp_path):
+    """Names, sizes and times are equal where an archive was unpacked; the images are not."""
+    for name, gray in (("a", 10), ("b", 200)):
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            Image.new("L", (8, 8), gray).save(tmp_path / name / f"{i}.bmp")
+            os.utime(tmp_path / name / f"{i}.bmp", ns=(1, 1))
+    means = [float(open_folder(tmp_path / name).x.float().mean()) for name in ("a", "b")]
+    assert means == [10, 200]
+
+
 def test_framing_and_versions_are_in_the_key(folder, monkeypatch):
     files = swae.images.find(folder)
     framings = [Framing(8), Framing(9), Framing(8, 4), Framing(8, 4, 178), Framing(None, 8)]

@@ -363,10 +363,21 @@ def test_a_model_without_a_checkpoint_is_not_trained_over(here, capsys):
     """As an imported one is."""
     assert fit("--out", "own") == 0
     shutil.rmtree(here / "own" / "checkpoints")
-    before = sha(here / "own")
+    before, lines = sha(here / "own"), rows(here / "own")
     words = ["fit", "data.npz", *SMALL, "--out", "own", "--resume"]
     refused(capsys, words, 2, "holds a model and no checkpoint", "--overwrite")
-    assert sha(here / "own") == before
+    assert (sha(here / "own"), rows(here / "own")) == (before, lines)
+
+
+def test_a_run_that_stopped_early_has_a_checkpoint(here, monkeypatch):
+    """Also where it stopped before one was due; so it is whole, and goes on to where it is."""
+    monkeypatch.setattr(commands, "CHECKPOINT_EVERY", 1e9)
+    words = ("--max-epochs", "50", "--patience", "1", "--learning-rate", "0.5", "--out", "own")
+    assert fit(*words) == 0
+    before, lines = sha(here / "own"), rows(here / "own")
+    assert len(lines) < 50
+    assert fit(*words, "--resume") == 0
+    assert (sha(here / "own"), rows(here / "own")) == (before, lines)
 
 
 def test_resume_of_nothing_starts_fresh(here, capsys):

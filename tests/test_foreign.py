@@ -209,6 +209,8 @@ def test_the_run_is_one_like_those_of_fit(here, capsys):
     np.save("x.npy", x)
     assert main(["evaluate", "run", "x.npy"]) == 0
     assert "bce" in capsys.readouterr().out
+    assert main(["fit", "x.npy", "--out", "run", "--resume"]) == 2
+    assert "holds a model and no checkpoint" in capsys.readouterr().err
 
 
 def test_a_folder_is_only_replaced_if_asked(here, capsys):

@@ -89,8 +89,34 @@ def test_a_code_outside_pays_and_is_led_back():
     z = torch.tensor([[2.0, 0.0]], requires_grad=True)
     penalty = LogLikelihood(Uniform(2))(z)
     penalty.backward()
-    assert penalty.item() == 4 * WALL
-    assert z.grad.tolist() == [[4 * WALL, 0.0]]
+    assert penalty.item() == pytest.approx(4 * WALL + math.log(4), rel=0.1)  # the centre is drawn
+    assert z.grad[0, 0] == pytest.approx(4 * WALL, rel=0.1)
+
+
+def test_a_code_outside_is_led_to_a_support_away_from_the_origin():
+    """And pays more than any code inside."""
+    square = Independent(torch.distributions.Uniform(torch.full((2,), 2.0), 3.0), 1)
+    z = torch.tensor([[0.0, 0.0], [2.5, 2.5]], requires_grad=True)
+    penalty = LogLikelihood(FromDistribution(square))
+    outside, inside = (penalty(z[i : i + 1]) for i in (0, 1))
+    assert outside.item() > inside.item()
+    outside.backward()
+    assert (z.grad[0] < 0).all()
+
+
+@pytest.mark.parametrize("prior", PLANE, ids=name)
+def test_gradients_are_finite_everywhere(prior):
+    """In the empty centre of the bowl and the pole of the circle, and outside."""
+    z = torch.tensor([[0.0, 0.0], [0.5, 0.5], [3.0, -3.0]], requires_grad=True)
+    LogLikelihood(prior)(z).backward()
+    assert z.grad.isfinite().all()
+
+
+def test_a_density_draws_nothing():
+    before = torch.get_rng_state()
+    prior = FromDistribution(MultivariateNormal(torch.zeros(2), torch.eye(2)))
+    LogLikelihood(prior)(torch.zeros(3, 2))
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_it_is_blind_in_the_cube():

@@ -93,11 +93,6 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any) -> None:  # noqa: A
     settings = asked | as_flags(model.resolve(train))
     checkpoint = run.resume_point(settings) if args.resume else None
     if args.resume and checkpoint is None:
-        if run.model.exists():
-            raise RunError(
-                f"{run.path} holds a model and no checkpoint, so there is nothing to go on from; "
-                "--overwrite trains anew."
-            )
         print(f"{run.path} has no checkpoint to resume; starting fresh.", file=sys.stderr)
     done = 0 if checkpoint is None else checkpoint.epoch
     epochs = settings["max_epochs"]
@@ -152,6 +147,8 @@ def follow(
             said = now
         if epoch.number == last < model.settings_["max_epochs"]:
             return
+    if model.n_epochs_ < last:  # stopped early, perhaps before the first checkpoint was due
+        model.save_checkpoint(run.checkpoints)
 
 
 def held_out(model: SWAE, args: Any) -> tuple[Samples, str]:  # noqa: ANN401 - parsed flags

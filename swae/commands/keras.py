@@ -15,7 +15,7 @@ def import_keras(words: list[str]) -> int:
     r"""Turns the authors' Keras weights into a run."""
 
     parser = Parser(
-        "swae import-keras", "Turn Keras 2 weights of the paper's MNIST networks into a run."
+        "swae import-keras", "Turn Keras 2.1 weights of the paper's MNIST networks into a run."
     )
     parser.add_argument("encoder", type=str, help="HDF5 file of the encoder.")
     parser.add_argument("decoder", type=str, help="HDF5 file of the decoder.")

@@ -72,7 +72,7 @@ def open_run(args: Any) -> tuple[SWAE, Samples]:  # noqa: ANN401 - parsed flags
     config = Run(Path(args.run)).read_config()
     for name in ("data", "data_dir", "image_size", "crop"):
         # Only images are framed, were it another folder of them than the run's.
-        wanted = name in ("data", "data_dir") or has_images(args.data or "")
+        wanted = name in ("data", "data_dir") or args.data is None or has_images(args.data)
         if getattr(args, name) is None and wanted:
             setattr(args, name, config.get(name))
     if args.data is None:

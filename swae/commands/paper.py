@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from .. import __version__
 from ..canvas import save
@@ -19,7 +20,7 @@ from ..checkpoint import write_file
 from ..flags import Parser
 from ..paper import FIGURES
 from ..paper.studio import Plate, Studio
-from ..run import Run
+from ..run import Run, RunError
 from .fit import fit as fit_command
 from .opening import listen
 
@@ -62,24 +63,46 @@ def paper(words: list[str]) -> int:
         studio = Studio(out, fit_or_go_on, data_dir, args.quick, args.seeds)
         began = time.monotonic()
         plate = importlib.import_module(f"swae.paper.{FIGURES[name][0]}").draw(studio)
-        command = ["swae", "paper", name, *options(args)]
+        command = ["swae", "paper", name, *options(args, name)]
         publish(name, plate, studio, shlex.join(command), time.monotonic() - began)
     return 0
 
 
-def options(args: Any) -> list[str]:  # noqa: ANN401 - parsed flags
-    r"""Returns the options as one would type them."""
+def options(args: Any, figure: str) -> list[str]:  # noqa: ANN401 - parsed flags
+    r"""Returns the options of a figure as one would type them."""
 
     given = [] if args.data_dir is None else ["--data-dir", args.data_dir]
+    given += [] if args.out is None else ["--out", args.out]
     given += ["--quick"] if args.quick else []
-    return given + ([] if args.seeds == 1 else ["--seeds", str(args.seeds)])
+    return given + (["--seeds", str(args.seeds)] if figure == "fig3" and args.seeds > 1 else [])
 
 
 def fit_or_go_on(words: list[str]) -> None:
-    r"""Trains a run folder, or goes on with what is there of it."""
+    r"""Trains a run folder, or goes on with what is there of it; a finished one is left alone."""
 
-    there = Run(Path(words[words.index("--out") + 1])).config.exists()
-    fit_command([*words, "--resume"] if there else words)
+    run = Run(Path(words[words.index("--out") + 1]))
+    if not run.config.exists():
+        fit_command(words)
+    elif not is_finished(run, words):
+        try:
+            fit_command([*words, "--resume"])
+        except RunError as error:
+            raise RunError(f"{error} Remove {run.path}, or choose another --out.") from error
+
+
+def is_finished(run: Run, words: list[str]) -> bool:
+    r"""Tells whether a run is what the words of ``swae fit`` ask for, trained to its end.
+
+    Where it was trained, on what device and in which precision does not matter.
+    """
+
+    config, rows = run.read_config(), run.rows()
+    flags = dict(zip(words[1::2], words[2::2], strict=True))
+    asked = {name[2:].replace("-", "_"): yaml.safe_load(value) for name, value in flags.items()}
+    same = all(config.get(name) == asked[name] for name in asked.keys() - {"out", "data_dir"})
+    data = Path(str(config.get("data"))).name == Path(words[0]).name
+    ended = bool(rows) and rows[-1]["epoch"] == config.get("max_epochs")
+    return same and data and ended and (run.model / "config.json").exists()
 
 
 def publish(name: str, plate: Plate, studio: Studio, command: str, seconds: float) -> None:

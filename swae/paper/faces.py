@@ -10,6 +10,7 @@ __all__ = ["FEW", "MANY", "faces", "floor", "numbers_of", "train"]
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.decomposition import PCA
 
 from ..data import Samples
@@ -29,6 +30,9 @@ WORDS = {
         *("--reg-weight", "0.1", "--learning-rate", "0.001", "--max-epochs", "6"),
     ),
 }
+ENOUGH = 20_000
+r"""The most faces whose PCA is the floor; of these CelebA has ten times as many."""
+
 NUMBERS = ("mse", "l1", "sw2", "sw2_axes", "sw2_principal")
 
 
@@ -57,12 +61,15 @@ def numbers_of(model: SWAE, test: Samples) -> dict[str, Any]:
     numbers: dict[str, Any] = {name: flat[name] for name in NUMBERS}
     for name in NUMBERS[2:]:
         numbers[f"{name}_ratio"] = flat[name] / flat[f"{name}_null"]  # type: ignore[operator]
-    return numbers | {"outside": flat["outside"]}
+    # As the ratio was taken before: a perfect sample does not score 1 by it, see swae.metrics.
+    blind = flat["sw2_principal"] / flat["sw2_null"]  # type: ignore[operator]
+    return numbers | {"sw2_principal_over_random_null": blind, "outside": flat["outside"]}
 
 
 def floor(train: Samples, test: Samples, latent_dim: int) -> float:
-    r"""Computes the held-out mean squared error of PCA with so many components."""
+    r"""Computes the held-out mean squared error of PCA of the first faces."""
 
+    train = train.select(torch.arange(min(ENOUGH, len(train))))
     x, x_test = (s.x.numpy().reshape(len(s), -1).astype(np.float32) / 255 for s in (train, test))
     pca = PCA(latent_dim, svd_solver="randomized", random_state=0).fit(x)
     return float(np.square(pca.inverse_transform(pca.transform(x_test)) - x_test).mean())

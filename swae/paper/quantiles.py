@@ -6,15 +6,18 @@ With the quantile functions :math:`F^{-1}`,
     \approx \frac{1}{M} \sum_{m=1}^M \big| F_\mu^{-1}(\tau_m) - F_\nu^{-1}(\tau_m) \big|^p ,
     \qquad \tau_m = \frac{2 m - 1}{2 M}
 
-(Eq. 9 and 12). Of samples, :math:`F^{-1}(\tau_m)` is the :math:`m`-th smallest, so the sum is one
-over sorted samples (Eq. 14): the two right panels are the same number.
+(Eq. 9 and 12). Of :math:`M` samples, :math:`F^{-1}(\tau_m)` is the :math:`m`-th smallest. So the
+integral, its sum over midpoints and the sum over sorted samples (Eq. 14) are one number: the two
+right panels.
 """
 
 __all__ = ["draw"]
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 from torch.distributions import Distribution, Normal, Weibull
 from torch.distributions.constraints import Constraint
@@ -29,40 +32,54 @@ FINE = 1_000_000
 
 
 def draw(studio: Studio) -> Plate:
-    mu, nu = Normal(-1.0, 0.6), Weibull(torch.tensor(1.8), torch.tensor(2.2))
-    tau = midpoints(M)
-    x, y = (law.icdf(midpoints(FINE)) for law in (mu, nu))
-    draws = torch.rand(2, M, dtype=torch.float64, generator=stream(0, "paper", "quantiles"))
-    a, b = (law.icdf(u) for law, u in zip((mu, nu), draws, strict=True))
+    laws = Normal(-1.0, 0.6), Weibull(torch.tensor(1.8), torch.tensor(2.2))
+    u = torch.rand(2, M, dtype=torch.float64, generator=stream(0, "paper", "quantiles"))
+    samples = [law.icdf(part) for law, part in zip(laws, u, strict=True)]
+    numbers = numbers_of(laws, samples)
+    return Plate({"": panels(laws, samples, numbers)}, numbers)
 
-    numbers = {
-        "W2_integral": float(wasserstein_1d(x, y)),
-        "W2_midpoints": float(wasserstein_1d(mu.icdf(tau), nu.icdf(tau))),
-        "W2_sorted_samples": float(wasserstein_1d(a, b)),
-        "W2_quantiles_of_samples": float(
-            (empirical_quantiles(a, tau) - empirical_quantiles(b, tau)).square().mean()
+
+def numbers_of(laws: Sequence[Distribution], samples: Sequence[Tensor]) -> dict[str, float | int]:
+    r"""Computes :math:`W_2^2` of the laws, and of samples of them in three ways."""
+
+    tau, weights = midpoints(M), torch.ones(M, dtype=torch.float64)
+    x, y = samples
+    a, b = (law.icdf(midpoints(FINE)) for law in laws)
+    return {
+        "W2_of_the_laws": float(wasserstein_1d(a, b)),
+        "W2_at_midpoints": float(
+            wasserstein_1d(empirical_quantiles(x, tau), empirical_quantiles(y, tau))
         ),
+        "W2_integral": float(wasserstein_1d(x, y, x_weights=weights, y_weights=weights)),
+        "W2_sorted": float(wasserstein_1d(x, y)),
         "M": M,
-        "midpoints_of_the_integral": FINE,
+        "midpoints_of_the_laws": FINE,
     }
+
+
+def panels(
+    laws: Sequence[Distribution], samples: Sequence[Tensor], numbers: dict[str, float | int]
+) -> Figure:
+    r"""Draws densities, distribution functions, quantile functions and sorted samples."""
 
     figure = canvas(1960, 620)
     axes = [panel(figure, 110 + i * 470, 90, 390, 440) for i in range(4)]
-    t = torch.linspace(-3.2, 5.0, 500, dtype=torch.float64)
-    fine = midpoints(500)
-    for law, colour in ((mu, BLUE), (nu, ORANGE)):
+    t, tau, m = torch.linspace(-3.2, 5.0, 500, dtype=torch.float64), midpoints(M), range(1, M + 1)
+    fine = midpoints(2000)
+    for law, x, colour in zip(laws, samples, (BLUE, ORANGE), strict=True):
         pdf, cdf = on_line(law, t)
         axes[0].fill_between(t, pdf, color=colour, alpha=0.35, linewidth=0)
         axes[0].plot(t, pdf, color=colour, linewidth=1.6)
-        axes[1].plot(t, cdf, color=colour, linewidth=1.6)
-        axes[2].plot(fine, law.icdf(fine), color=colour, linewidth=1.6)
-    x, y = mu.icdf(tau), nu.icdf(tau)
-    axes[1].hlines(tau, x, y, color=GREY, linewidth=0.8)
-    axes[2].bar(tau, y - x, 0.8 / M, x, color=GREY, alpha=0.4, linewidth=0)
-    m = range(1, M + 1)
-    axes[3].vlines(m, a.sort().values, b.sort().values, color=GREY, linewidth=0.8)
-    axes[3].plot(m, a.sort().values, "o", color=BLUE, markersize=4)
-    axes[3].plot(m, b.sort().values, "o", color=ORANGE, markersize=4)
+        axes[1].plot(t, cdf, color=colour, linewidth=0.8)
+        axes[1].plot(
+            x.sort().values, tau + 0.5 / M, color=colour, linewidth=1.6, drawstyle="steps-post"
+        )
+        axes[2].plot(fine, empirical_quantiles(x, fine), color=colour, linewidth=1.6)
+        axes[3].plot(m, x.sort().values, "o", color=colour, markersize=4)
+    low, high = (empirical_quantiles(x, tau) for x in samples)
+    axes[1].hlines(tau, low, high, color=GREY, linewidth=0.8)
+    axes[2].bar(tau, high - low, 0.6 / M, low, color=GREY, alpha=0.4, linewidth=0)
+    axes[3].vlines(m, low, high, color=GREY, linewidth=0.8)
 
     names = ("densities", "distribution functions", "quantile functions", "sorted samples")
     for ax, title, across in zip(axes, names, ("$t$", "$t$", r"$\tau$", "$m$"), strict=True):
@@ -70,17 +87,11 @@ def draw(studio: Studio) -> Plate:
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylim(0, None)
     axes[3].set_xticks([1, 5, 10, 15, 20])
-    legend(figure, [key(r"$\mu$", BLUE), key(r"$\nu$", ORANGE), key(r"$\tau_m$", GREY)])
-    for ax, name in ((axes[2], "W2_midpoints"), (axes[3], "W2_sorted_samples")):
-        ax.text(
-            0.03,
-            0.95,
-            f"$W_2^2 = {numbers[name]:.4f}$",
-            transform=ax.transAxes,
-            color=INK,
-            va="top",
-        )
-    return Plate({"": figure}, numbers)
+    legend(figure, [key(r"$\mu$", BLUE), key(r"$\nu$", ORANGE), key(r"at $\tau_m$", GREY)])
+    for ax, name in ((axes[2], "W2_at_midpoints"), (axes[3], "W2_sorted")):
+        text = f"$W_2^2 = {numbers[name]:.4f}$"
+        ax.text(0.03, 0.97, text, transform=ax.transAxes, color=INK, va="top")
+    return figure
 
 
 def midpoints(count: int) -> Tensor:

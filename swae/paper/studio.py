@@ -8,6 +8,7 @@ that made it can be read.
 
 __all__ = ["Plate", "Studio", "mean_and_deviation"]
 
+import hashlib
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 from matplotlib.figure import Figure
 
+from ..data import Samples
 from ..estimator import SWAE
 from ..sources import Split, load
 
@@ -70,15 +72,18 @@ class Studio:
             return []
         return ["--data-dir", self.data_dir]
 
-    def samples(self, source: str, split: Split) -> Any:  # noqa: ANN401 - Samples
+    def samples(self, source: str, split: Split) -> Samples:
         r"""Reads a data set."""
 
         return load(source, split, data_dir=None if source.endswith(".npz") else self.data_dir)
 
     def store(self, name: str, **arrays: Any) -> str:  # noqa: ANN401 - arrays
-        r"""Writes arrays that a run trains on, where they are not yet, and returns the file."""
+        r"""Writes arrays that a run trains on, and returns the file, named by its content."""
 
-        file = self.out / "data" / f"{name}.npz"
+        digest = hashlib.sha256()
+        for array in arrays.values():
+            digest.update(np.ascontiguousarray(array).tobytes())
+        file = self.out / "data" / f"{name}-{digest.hexdigest()[:8]}.npz"
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
             draft = file.with_suffix(".part.npz")
@@ -91,10 +96,10 @@ class Studio:
 
         if not self.quick:
             return source
-        parts = {"x": (train, "train"), "x_test": (test, "test")}
+        parts: dict[str, tuple[int, Split]] = {"x": (train, "train"), "x_test": (test, "test")}
         arrays: dict[str, Any] = {}
         for key, (n, split) in parts.items():
-            samples = self.samples(source, split)  # type: ignore[arg-type]
+            samples = self.samples(source, split)
             arrays[key] = next(samples.chunks(n)).numpy()
             if samples.labels is not None:
                 arrays[key.replace("x", "y")] = samples.labels[:n].numpy()

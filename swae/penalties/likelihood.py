@@ -11,7 +11,8 @@ codes at the mode of :math:`q_Z`: the cross-entropy
 :math:`-\mathbb{E}_{z \sim p} \log q_Z(z) = H(p) + KL(p \,\|\, q_Z)` rewards a small entropy of
 the codes' law :math:`p` as much as a small divergence. On the flat part of a density, as
 everywhere in the cube, it says nothing at all; outside the support it is infinite and has no
-gradient, so that such a code pays :math:`W \|z\|^2` here, which leads back.
+gradient. There a code pays :math:`C + W \|z - c\|^2` here, which leads back: with the prior's
+centre :math:`c`, around which a convex support is star-shaped, and more than codes inside pay.
 """
 
 __all__ = ["LogLikelihood"]
@@ -24,10 +25,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..priors import Prior
+from ..seeding import stream
 from ..univariate import at_least_single
 
 WALL = 100.0
-r"""The weight W of a code outside the support; ours are all star-shaped around the origin."""
+r"""The weight W of a code outside the support."""
+
+PROBES = 256
+r"""The samples of the prior whose mean is its centre and whose dearest is C."""
 
 
 @final
@@ -51,17 +56,24 @@ class LogLikelihood(nn.Module):
         tensor(1.8379)
     """
 
+    centre: Tensor
+    dearest: Tensor
+
     def __init__(self, prior: Prior) -> None:
         super().__init__()
 
         if not isinstance(prior, Prior):
             raise TypeError(f"prior has to be a Prior, but is a {type(prior).__name__}.")
-        if prior.log_prob(torch.zeros(1, prior.dim)) is None:
+        probes = prior.sample(PROBES, stream(0, "likelihood"))
+        densities = prior.log_prob(probes)
+        if densities is None:
             raise ValueError(
                 f"The log-likelihood wants a prior with a density, but {type(prior).__name__} "
                 "has none; SlicedWassersteinLoss wants samples alone."
             )
         self.prior = prior
+        self.register_buffer("centre", probes.mean(dim=0), persistent=False)
+        self.register_buffer("dearest", -densities.min(), persistent=False)
 
     def forward(
         self,
@@ -75,10 +87,13 @@ class LogLikelihood(nn.Module):
 
         Returns:
             :math:`-\frac{1}{N} \sum_n \log q_Z(z_n)` in nats, a scalar; with
-            :math:`W \|z_n\|^2` for a code outside the support.
+            :math:`C + W \|z_n - c\|^2` for a code outside the support.
         """
 
         with torch.autocast(z.device.type, enabled=False):
-            z = at_least_single(z)
-            nats = -cast(Tensor, self.prior.log_prob(z))
-            return torch.where(nats < math.inf, nats, WALL * z.square().sum(dim=-1)).mean()
+            z, centre = at_least_single(z), self.centre.to(z)
+            inside = cast(Tensor, self.prior.log_prob(z)) > -math.inf
+            # Asked again without the codes outside, whose gradient would be 0 times infinity.
+            nats = -cast(Tensor, self.prior.log_prob(torch.where(inside[:, None], z, centre)))
+            wall = self.dearest.to(z) + WALL * (z - centre).square().sum(dim=-1)
+            return torch.where(inside, nats, wall).mean()
