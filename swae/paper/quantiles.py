@@ -79,6 +79,7 @@ def panels(
     low, high = (empirical_quantiles(x, tau) for x in samples)
     axes[1].hlines(tau, low, high, color=GREY, linewidth=0.8)
     axes[2].bar(tau, high - low, 0.6 / M, low, color=GREY, alpha=0.4, linewidth=0)
+    axes[2].use_sticky_edges = False  # the bars' ends would be the axes'
     axes[3].vlines(m, low, high, color=GREY, linewidth=0.8)
 
     names = ("densities", "distribution functions", "quantile functions", "sorted samples")
