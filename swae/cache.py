@@ -59,6 +59,9 @@ r"""The number of this format; whatever changes a file's bytes changes it."""
 FEW, LITTLE = 2000, 1 << 25
 r"""Fewer files than this, and fewer bytes in them, take about a second to decode."""
 
+MUCH = 2**30
+r"""Bytes of decoded images that a folder of any size must stay below to be kept in memory."""
+
 MANIFEST = "manifest.json"
 
 # Python names it from 3.13 on.
@@ -90,7 +93,8 @@ def open_folder(
     framing.check()
     files = find(folder)
     key, size = key_of(folder, files, framing)
-    if len(files) < FEW and size < LITTLE:
+    decoded = 3 * (framing.image_size or 0) ** 2 * len(files)
+    if len(files) < FEW and size < LITTLE and decoded < MUCH:
         return read_folder(folder, framing, files=files)
 
     home = cache_folder() / key

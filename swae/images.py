@@ -64,6 +64,7 @@ EXTENSIONS = frozenset(
 # A closed list: of Pillow's other formats some start programs (EPS runs Ghostscript).
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 100_000_000
+MAX_SIDE = 10_000
 TOLERATED = 0.01
 TOGETHER = 8
 r"""The files that a thread takes at once: to hand one over is a tenth of the work of decoding."""
@@ -115,6 +116,8 @@ class Framing(NamedTuple):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}.")
+            if value is not None and value > MAX_SIDE:
+                raise ValueError(f"{name} must be at most {MAX_SIDE:,}, got {value}.")
 
     def side(self, width: int) -> int:
         r"""Returns the side of the square that is cut out of an image of some width."""

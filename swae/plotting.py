@@ -545,7 +545,7 @@ def scatter(
         x0, x1, y0, y1 = limits
         inside = (points >= (x0, y0)).all(axis=1) & (points <= (x1, y1)).all(axis=1)
         if hidden := int((~inside).sum()):
-            ax.set_title(f"{hidden:,} outside", loc="right", fontsize=SMALL, color=GREY, pad=8)
+            ax.set_title(f"{hidden:,} not shown", loc="right", fontsize=SMALL, color=GREY, pad=8)
 
 
 def windows(

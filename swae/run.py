@@ -66,14 +66,14 @@ class Run:
         return cls(parent / f"{number:03d}-{re.sub(r'[^A-Za-z0-9]+', '-', name).strip('-')}")
 
     @contextmanager
-    def claimed(self, *, overwrite: bool = False, resume: bool = False) -> Iterator[None]:
+    def claimed(self, *, overwrite: bool = False, resume: bool | None = False) -> Iterator[None]:
         r"""Makes the folder, locks it, and refuses to write over what is there.
 
         Nothing is removed yet: :meth:`clear` does, once a new run is known to be possible.
 
         Arguments:
             overwrite: Whether an earlier run in it may be replaced.
-            resume: Whether an earlier run in it goes on.
+            resume: Whether an earlier run in it goes on; None where there is nothing to resume.
 
         Raises:
             RunError: If the folder is in use, holds something else, or holds a run that neither
@@ -86,9 +86,10 @@ class Run:
         # Relics of an aborted start, a lock or a file half written, are no run.
         there = [path.name for path in self.path.glob("*") if not path.name.startswith(".")]
         if there and not (overwrite or resume):
+            hint = "" if resume is None else ", or --resume to go on with it"
             raise RunError(
                 f"{self.path} is not empty; choose another --out, or give --overwrite to replace "
-                "the run in it, or --resume to go on with it."
+                f"the run in it{hint}."
             )
         if there and not self.read_config().keys() >= {"data", "latent_dim"}:
             raise RunError(

@@ -168,6 +168,15 @@ def test_framing_and_versions_are_in_the_key(folder, monkeypatch):
     assert len(keys) == len(framings) + 2
 
 
+def test_what_is_large_when_decoded_is_mapped(folder, monkeypatch):
+    monkeypatch.setattr(cache, "FEW", 10_000)
+    monkeypatch.setattr(cache, "MUCH", 3 * 8 * 8 * (N + 1))
+    open_folder(folder, FRAMING)
+    assert home().is_dir()
+    with pytest.raises(ValueError, match="image_size must be at most 10,000, got 100000"):
+        open_folder(folder, Framing(100_000))
+
+
 def test_where_it_lies(monkeypatch):
     monkeypatch.delenv("SWAE_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")

@@ -684,15 +684,14 @@ def test_more_broken_images_are_refused(here, capsys):
     ("codes", "sentences"),
     [
         (np.zeros((4, 3)), ["samples of Z have shape (3,)", "wants (2,)"]),
-        (np.zeros(4), ["row per sample"]),
+        (np.zeros(4), ["codes.npy has to hold codes", "(4,)"]),
         (np.array([[0, 0], [0, np.inf]]), ["row 1"]),
         (np.array([[{}]]), ["codes.npy cannot be read"]),
     ],
 )
 def test_bad_codes(here, capsys, codes, sentences):
     np.save("codes.npy", codes, allow_pickle=True)
-    code = 2 if codes.ndim == 1 else 3
-    refused(capsys, ["decode", "run", "codes.npy", "--out", "new.npy"], code, *sentences)
+    refused(capsys, ["decode", "run", "codes.npy", "--out", "new.npy"], 3, *sentences)
     assert not (here / "new.npy").exists()
 
 
@@ -812,3 +811,29 @@ def test_as_a_process(here):
     assert "swae: terminated; --resume goes on" in rest
     assert "Traceback" not in rest
     assert not (here / "new" / "model").exists()
+
+
+def test_pictures_of_a_linear_output_are_drawn_at_any_scale(here, monkeypatch, capsys):
+    """Also where it strays far from [0, 1], as an untrained one does."""
+    monkeypatch.setattr(commands, "draw_figures", DRAW)
+    words = ("--output", "linear", "--reconstruction", "mse", "--learning-rate", "0.5")
+    assert fit(*words, "--out", "own") == 0
+    assert (here / "own" / "figures" / "triptych.png").is_file()
+    assert main(["sample", "own", "-n", "4"]) == 0
+    assert main(["reconstruct", "own", "-n", "4"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "sentence"),
+    [
+        ("c.csv", lambda path: path.write_text(""), "c.csv holds no codes"),
+        ("c.csv", lambda path: path.write_text("z0,z1\n"), "c.csv holds no codes"),
+        ("c.csv", lambda path: path.write_text("z0,z1\n1,2\n3,a\n"), "In c.csv row 1 holds NaN"),
+        ("c.npy", lambda path: np.save(path, np.zeros(3)), r"c.npy has to hold codes"),
+        ("c.npy", lambda path: np.save(path, np.array([["a"]])), r"c.npy has to hold codes"),
+        ("c.npz", lambda path: np.savez(path, a=np.zeros(3)), "an array x, but holds a."),
+    ],
+)
+def test_codes_that_are_none(here, capsys, name, write, sentence):
+    write(here / name)
+    refused(capsys, ["decode", "run", name, "--out", "d.npy"], 3, sentence)

@@ -75,9 +75,10 @@ def test_a_marginal_is_a_density():
 
 def test_quantile_functions_and_sorted_samples_agree(studio):
     numbers = quantiles.draw(studio).numbers
-    assert numbers["W2_at_midpoints"] == pytest.approx(numbers["W2_sorted"], rel=1e-12)
-    assert numbers["W2_integral"] == pytest.approx(numbers["W2_sorted"], rel=1e-12)
-    assert numbers["W2_of_the_laws"] == pytest.approx(numbers["W2_sorted"], rel=0.1)
+    ours = numbers["squared_W2_sorted"]
+    assert numbers["squared_W2_at_midpoints"] == pytest.approx(ours, rel=1e-12)
+    assert numbers["squared_W2_integral"] == pytest.approx(ours, rel=1e-12)
+    assert numbers["squared_W2_of_the_laws"] == pytest.approx(ours, rel=0.1)
 
 
 def test_shifted_uniform_laws(studio):
@@ -128,6 +129,14 @@ def test_an_unknown_figure(here, capsys):
     assert not (here / "paper").exists()
 
 
+def test_a_folder_that_cannot_be_written_is_refused_first(here, capsys, monkeypatch):
+    (here / "file").write_text("")
+    monkeypatch.setattr(fit_module, "fit_in", untrained)
+    for out in ("file", "file/below"):
+        assert main(["paper", "fig7", "--out", out]) == 5
+        assert f"{out} can't be written" in capsys.readouterr().err
+
+
 def test_missing_data(here, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     assert main(["paper", "fig3", "--data-dir", "nowhere"]) == 3
@@ -151,7 +160,7 @@ def test_everything_from_one_command(here, data, monkeypatch, capsys):
         assert {*files, f"{name}.json"} <= written
 
     first = {name: json.loads((out / f"{name}.json").read_text()) for name in FIGURES}
-    assert first["fig3"]["trainings"][1].startswith("swae fit paper-quick/data/mnist-6000-")
+    assert first["fig3"]["trainings"][1].startswith("swae fit paper-quick/data/mnist-4000-")
     assert first["fig5"]["numbers"]["half_way_sw2_ratio"] > 1
     rows = {path: path.read_text() for path in out.glob("runs/*/metrics.jsonl")}
     capsys.readouterr()
@@ -196,7 +205,7 @@ def test_other_settings_in_the_same_folder_are_refused(here, data, monkeypatch, 
     )
     capsys.readouterr()
     assert main(["paper", "fig7", "--out", "p"]) == 2
-    assert "Remove p/runs/sheet-0, or choose another --out." in capsys.readouterr().err
+    assert "--quick among them, or choose another --out." in capsys.readouterr().err
     assert (here / "p" / "runs" / "sheet-0" / "model").is_dir()
 
 

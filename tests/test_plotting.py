@@ -88,7 +88,7 @@ def test_a_decoded_picture_lies_at_its_code(i, j, size, tmp_path):
 def test_triptych_counts_the_codes_outside():
     z = torch.tensor([[0.0, 0.0], [9.0, 0.0], [0.0, -9.0]])
     figure = triptych(torch.zeros(2, 2), z, None, rand(4, 3, 6, 6), extent=EXTENT)
-    assert [ax.get_title(loc="right") for ax in figure.axes] == ["", "2 outside", ""]
+    assert [ax.get_title(loc="right") for ax in figure.axes] == ["", "2 not shown", ""]
 
 
 def test_triptych_prints_its_caption():

@@ -1,19 +1,28 @@
 r"""Pictures of whatever samples a model has: images, matrices or vectors."""
 
-__all__ = ["draw_lattice", "draw_pairs", "draw_samples", "draw_strips", "drawable"]
+__all__ = ["draw_lattice", "draw_pairs", "draw_samples", "draw_strips", "drawable", "on_page"]
 
 from typing import Any
+
+import numpy as np
 
 from .. import plotting, strips
 from ..montage import Extent
 
 
 def draw_pairs(x: Any, x_hat: Any) -> Any:  # noqa: ANN401 - arrays of a kind
-    return plotting.reconstructions(drawable(x), drawable(x_hat), n=len(x))
+    both = on_page(np.concatenate([np.asarray(drawable(part)) for part in (x, x_hat)]))
+    return plotting.reconstructions(both[: len(x)], both[len(x) :], n=len(x))
 
 
 def draw_samples(x_hat: Any) -> Any:  # noqa: ANN401 - an array
-    return plotting.samples(drawable(x_hat))
+    return plotting.samples(on_page(drawable(x_hat)))
+
+
+def on_page(x: Any) -> Any:  # noqa: ANN401 - an array
+    r"""Returns images that can be drawn: those of a linear output may be of any scale."""
+
+    return strips.on_page(x)[0] if x.ndim == 4 else x
 
 
 def draw_strips(x: Any, ends: Any = None, **names: Any) -> Any:  # noqa: ANN401 - arrays of a kind

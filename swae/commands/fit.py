@@ -25,7 +25,7 @@ from ..run import Run, RunError
 from ..seeding import stream
 from ..sources import NAMES
 from ..training import Epoch
-from .drawing import draw_pairs, draw_samples
+from .drawing import draw_pairs, draw_samples, on_page
 from .opening import DATA_HELP, listen, load_split
 
 SHOWN = 5000
@@ -220,7 +220,7 @@ def draw_figures(run: Run, model: SWAE, train: Samples) -> None:
     prior = model.sample_codes(len(codes))
     if model.latent_dim == 2 and len(train.shape) == 3:
         extent = plotting.extent_of(model.sample_codes(SHOWN))  # few samples miss the borders
-        grid = model.inverse_transform(plotting.latent_grid(extent))
+        grid = on_page(model.inverse_transform(plotting.latent_grid(extent)))
         caption = f"{len(codes):,} {what}"
         figure = plotting.triptych(
             prior, codes, shown.labels, grid, extent=extent, caption=caption

@@ -28,7 +28,7 @@ def import_keras(words: list[str]) -> int:
 
     listen()
     run = Run(Path(args.out)) if args.out else Run.numbered("keras")
-    with run.claimed(overwrite=args.overwrite):
+    with run.claimed(overwrite=args.overwrite, resume=None):
         model = SWAE.from_weights(
             *read_keras(Path(args.encoder), Path(args.decoder)),
             SHAPE,

@@ -6,6 +6,7 @@ import importlib
 import json
 import os
 import shlex
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,6 +59,7 @@ def paper(words: list[str]) -> int:
     listen()
     out = Path(args.out or ("paper-quick" if args.quick else "paper"))
     data_dir = args.data_dir or os.environ.get("SWAE_DATA")
+    check_writable(out)
     for name in names:
         print(f"{name}: {FIGURES[name][1]}", flush=True)
         studio = Studio(out, fit_or_go_on, data_dir, args.quick, args.seeds)
@@ -66,6 +68,19 @@ def paper(words: list[str]) -> int:
         command = ["swae", "paper", name, *options(args, name)]
         publish(name, plate, studio, shlex.join(command), time.monotonic() - began)
     return 0
+
+
+def check_writable(out: Path) -> None:
+    r"""Refuses a folder that can't be written before anything is trained for it."""
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"{out} can't be written ({error.strerror}); give --out another folder."
+        ) from error
 
 
 def options(args: Any, figure: str) -> list[str]:  # noqa: ANN401 - parsed flags
@@ -87,7 +102,10 @@ def fit_or_go_on(words: list[str]) -> None:
         try:
             fit_command([*words, "--resume"])
         except RunError as error:
-            raise RunError(f"{error} Remove {run.path}, or choose another --out.") from error
+            raise RunError(
+                f"{str(error).partition(';')[0]}. Give the options that it was drawn with, "
+                "--quick among them, or choose another --out."
+            ) from error
 
 
 def is_finished(run: Run, words: list[str]) -> bool:
@@ -111,7 +129,14 @@ def publish(name: str, plate: Plate, studio: Studio, command: str, seconds: floa
     files = []
     for part, figure in plate.pictures.items():
         for suffix in (".png", ".svg"):
-            files.append(save(figure, studio.out / f"{name}{'-' * bool(part)}{part}{suffix}"))
+            file = studio.out / f"{name}{'-' * bool(part)}{part}{suffix}"
+            try:
+                files.append(save(figure, file))
+            except OSError as error:
+                raise OSError(
+                    f"{file} can't be written ({error.strerror}); make room, and the same command "
+                    "draws it again."
+                ) from error
     record = {
         "figure": name,
         "command": command,

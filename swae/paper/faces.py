@@ -21,13 +21,17 @@ FEW, MANY = 2, 128
 
 COMMON = (
     *("--prior", "uniform", "--reconstruction", "mse", "--output", "linear"),
-    *("--batch-size", "100", "--validation-size", "0"),
+    *("--validation-size", "0"),
 )
 WORDS = {
-    FEW: ("--reg-weight", "0.02", "--learning-rate", "0.003", "--max-epochs", "40"),
+    FEW: (
+        *("--batch-size", "100", "--reg-weight", "0.02", "--learning-rate", "0.003"),
+        *("--max-epochs", "40"),
+    ),
     MANY: (
         *("--linear", "true", "--n-projections", "256", "--oversampling", "8"),
-        *("--reg-weight", "0.1", "--learning-rate", "0.001", "--max-epochs", "6"),
+        *("--batch-size", "100", "--reg-weight", "0.1", "--learning-rate", "0.001"),
+        *("--max-epochs", "6"),
     ),
 }
 ENOUGH = 20_000
@@ -46,8 +50,9 @@ def train(studio: Studio, latent_dim: int) -> SWAE:
     r"""Returns the model with so many codes."""
 
     words = [*WORDS[latent_dim]]
-    if studio.quick:
-        words[-1] = "4"
+    if studio.quick:  # small batches, for as many steps as two minutes have
+        words[-1] = "12" if latent_dim == FEW else "3"
+        words += ["--batch-size", "50"]
     name = f"celeba-{latent_dim}"
     return studio.train(
         name, [faces(studio), "--latent-dim", str(latent_dim), *COMMON, *words, "--seed", "0"]

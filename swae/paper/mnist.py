@@ -23,7 +23,7 @@ NUMBERS = ("bce", "l1", "mse", "sw2", "sw2_null", "outside")
 
 
 def draw(studio: Studio) -> Plate:
-    source = studio.excerpt("mnist", train=6000, test=1000)
+    source = studio.excerpt("mnist", train=4000, test=1000)
     test = studio.samples(source, "test")
     epochs = "3" if studio.quick else str(EPOCHS)
 

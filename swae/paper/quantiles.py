@@ -46,12 +46,12 @@ def numbers_of(laws: Sequence[Distribution], samples: Sequence[Tensor]) -> dict[
     x, y = samples
     a, b = (law.icdf(midpoints(FINE)) for law in laws)
     return {
-        "W2_of_the_laws": float(wasserstein_1d(a, b)),
-        "W2_at_midpoints": float(
+        "squared_W2_of_the_laws": float(wasserstein_1d(a, b)),
+        "squared_W2_at_midpoints": float(
             wasserstein_1d(empirical_quantiles(x, tau), empirical_quantiles(y, tau))
         ),
-        "W2_integral": float(wasserstein_1d(x, y, x_weights=weights, y_weights=weights)),
-        "W2_sorted": float(wasserstein_1d(x, y)),
+        "squared_W2_integral": float(wasserstein_1d(x, y, x_weights=weights, y_weights=weights)),
+        "squared_W2_sorted": float(wasserstein_1d(x, y)),
         "M": M,
         "midpoints_of_the_laws": FINE,
     }
@@ -89,7 +89,7 @@ def panels(
     axes[0].set_ylim(0, None)
     axes[3].set_xticks([1, 5, 10, 15, 20])
     legend(figure, [key(r"$\mu$", BLUE), key(r"$\nu$", ORANGE), key(r"at $\tau_m$", GREY)])
-    for ax, name in ((axes[2], "W2_at_midpoints"), (axes[3], "W2_sorted")):
+    for ax, name in ((axes[2], "squared_W2_at_midpoints"), (axes[3], "squared_W2_sorted")):
         text = f"$W_2^2 = {numbers[name]:.4f}$"
         ax.text(0.03, 0.97, text, transform=ax.transAxes, color=INK, va="top")
     return figure

@@ -20,7 +20,7 @@ from .studio import Plate, Studio
 
 SEEDS = 5
 DOTS: dict[str, Any] = {"cmap": "viridis", "s": 3, "linewidths": 0, "rasterized": True}
-LIMITS = (-1.1, 1.1, -1.1, 1.1)
+LIMITS = (-1.3, 1.3, -1.3, 1.3)
 WORDS = (
     *("--prior", "uniform", "--reconstruction", "mse", "--output", "linear"),
     *("--reg-weight", "1", "--learning-rate", "0.005", "--batch-size", "100"),

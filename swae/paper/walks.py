@@ -33,7 +33,9 @@ def draw(studio: Studio) -> Plate:
     half_way = match_prior(torch.from_numpy((a + b) / 2), model.prior_)
 
     pictures = {
-        "interpolations": decoded(model, paths),
+        "interpolations": decoded(
+            model, paths, columns=[f"{t:.3g}" for t in np.linspace(0, 1, STEPS)]
+        ),
         "modes": decoded(
             model,
             along(axes, steps=STEPS, sigmas=3.0),
