@@ -51,8 +51,8 @@ def train(studio: Studio, latent_dim: int) -> SWAE:
 
     words = [*WORDS[latent_dim]]
     if studio.quick:  # small batches, for as many steps as two minutes have
-        words[-1] = "12" if latent_dim == FEW else "3"
-        words += ["--batch-size", "50"]
+        epochs = "20" if latent_dim == FEW else "3"
+        words += ["--batch-size", "50", "--learning-rate", "0.001", "--max-epochs", epochs]
     name = f"celeba-{latent_dim}"
     return studio.train(
         name, [faces(studio), "--latent-dim", str(latent_dim), *COMMON, *words, "--seed", "0"]
