@@ -68,7 +68,8 @@ def test_violations_are_found():
 
 
 def classes():
-    modules = [importlib.import_module(f"swae.{path.stem}") for path in ROOT.glob("[!_]*.py")]
+    paths = [path.relative_to(ROOT.parent).with_suffix("") for path in ROOT.rglob("[!_]*.py")]
+    modules = [importlib.import_module(".".join(path.parts)) for path in paths]
     found = {c for module in modules for c in vars(module).values() if isinstance(c, type)}
     return [c for c in found if c.__module__.startswith("swae.") and not is_record(c)]
 

@@ -1,0 +1,208 @@
+r"""A user's own laws: an array of samples, a distribution of torch, a function."""
+
+__all__ = ["FromDistribution", "FromFunction", "FromSamples"]
+
+from collections.abc import Callable, Sequence
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.distributions import Distribution, Independent
+
+from .law import Prior
+from .maps import within
+from .shapes import Uniform
+
+
+@final
+class FromSamples(Prior):
+    r"""The law of an array of samples, drawn with replacement.
+
+    Arguments:
+        samples: The samples, with shape :math:`(N, d)`. They are stored with a model's weights.
+
+    Raises:
+        ValueError: If the array is not two-dimensional, is empty or has non-finite values.
+
+    Example:
+        >>> FromSamples([[0.0, 1.0]]).sample(2)
+        tensor([[0., 1.],
+                [0., 1.]])
+    """
+
+    samples: Tensor
+
+    def __init__(self, samples: Tensor | np.ndarray | Sequence[Sequence[float]]) -> None:
+        samples = torch.as_tensor(samples, dtype=torch.get_default_dtype())
+        if samples.ndim != 2 or samples.numel() == 0:
+            raise ValueError(
+                f"samples has to have shape (n, dim), but has {tuple(samples.shape)}."
+            )
+        if not torch.isfinite(samples).all():
+            raise ValueError("samples has to be finite, but holds NaN or infinity.")
+        super().__init__(samples.shape[1], cube_dim=None)
+
+        self.register_buffer("samples", samples.clone())
+
+    def sample(
+        self,
+        n: int,
+        generator: torch.Generator | None = None,
+        quasi: bool = False,
+        *,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Float[Tensor, "n d"]:
+        source = self.samples.device if generator is None else generator.device
+        rows = torch.randint(len(self.samples), (n,), generator=generator, device=source)
+        return self.samples[rows.to(self.samples.device)].to(device, dtype)
+
+    def contains(self, z: Float[Tensor, "*batch d"]) -> None:
+        return None
+
+
+@final
+class FromDistribution(Prior):
+    r"""The law of a :class:`torch.distributions.Distribution` of vectors.
+
+    Where the distribution is a product of one-dimensional laws with an inverse CDF, that is its
+    map from the cube. Else it is drawn by its own ``sample``, with torch's global generator
+    seeded from the given one and put back afterwards.
+
+    Arguments:
+        distribution: The distribution, with an event of shape :math:`(d)` and no batch.
+
+    Raises:
+        TypeError: If it is no distribution.
+        ValueError: If its shapes are others.
+
+    Example:
+        >>> laplace = torch.distributions.Laplace(torch.zeros(3), torch.ones(3))
+        >>> FromDistribution(torch.distributions.Independent(laplace, 1)).cube_dim
+        3
+    """
+
+    def __init__(self, distribution: Distribution) -> None:
+        if not isinstance(distribution, Distribution):
+            raise TypeError(
+                "distribution has to be a torch.distributions.Distribution, "
+                f"but is a {type(distribution).__name__}."
+            )
+        if len(distribution.event_shape) != 1 or distribution.batch_shape:
+            raise ValueError(
+                "distribution has to have an event of shape (dim,) and no batch, but has event "
+                f"{tuple(distribution.event_shape)} and batch {tuple(distribution.batch_shape)}; "
+                "torch.distributions.Independent(..., 1) makes a batch an event."
+            )
+        dim = distribution.event_shape[0]
+        self_marginals = marginals(distribution)
+        super().__init__(dim, cube_dim=None if self_marginals is None else dim)
+
+        self.distribution = distribution
+        self.marginals = self_marginals
+        with torch.random.fork_rng(devices=[]):
+            self.own = distribution.sample()  # a code inside, for log_prob
+
+    def sample(
+        self,
+        n: int,
+        generator: torch.Generator | None = None,
+        quasi: bool = False,
+        *,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Float[Tensor, "n d"]:
+        if quasi and self.marginals is not None:
+            u = Uniform(self.dim).uniforms(n, generator, quasi, None, dtype)
+            eps = torch.finfo(u.dtype).eps
+            return self.marginals.icdf(u.clamp(eps, 1 - eps)).to(device, dtype)
+        if generator is None:
+            return self.distribution.sample((n,)).to(device, dtype)
+        with torch.random.fork_rng():
+            seed = torch.randint(2**62, (), generator=generator, device=generator.device)
+            torch.manual_seed(int(seed))
+            return self.distribution.sample((n,)).to(device, dtype)
+
+    def contains(self, z: Float[Tensor, "*batch d"]) -> Bool[Tensor, "*batch"] | None:
+        try:
+            support = self.distribution.support
+        except NotImplementedError:
+            return None
+        return None if support is None else support.check(z)
+
+    def log_prob(self, z: Float[Tensor, "*batch d"]) -> Float[Tensor, "*batch"] | None:
+        inside = self.contains(z)
+        if inside is None:
+            return None
+        # A distribution refuses what is outside: there it is asked for a code of its own.
+        z = torch.where(inside[..., None], z, self.own.to(z))
+        try:
+            return within(inside, self.distribution.log_prob(z))
+        except NotImplementedError:
+            return None
+
+
+def marginals(distribution: Distribution) -> Distribution | None:
+    r"""Returns the product of one-dimensional laws with an inverse CDF, where it is one."""
+
+    if not isinstance(distribution, Independent):
+        return None
+    base = distribution.base_dist
+    if base.event_shape:
+        return None
+    try:
+        base.icdf(torch.full(base.batch_shape, 0.5))
+    except NotImplementedError:
+        return None
+    return base
+
+
+@final
+class FromFunction(Prior):
+    r"""The law of what a function returns.
+
+    Arguments:
+        function: Returns n samples, with shape :math:`(n, d)`, when called as
+            ``function(n, generator)``. The generator is :py:`None` where torch's global one is
+            meant.
+        dim: The dimension :math:`d`.
+
+    Raises:
+        TypeError: If the function can't be called so.
+
+    Example:
+        >>> moon = FromFunction(lambda n, generator: torch.rand(n, 2, generator=generator), dim=2)
+        >>> moon.sample(5).shape
+        torch.Size([5, 2])
+    """
+
+    def __init__(
+        self, function: Callable[[int, torch.Generator | None], Tensor], dim: int
+    ) -> None:
+        super().__init__(dim, cube_dim=None)
+
+        if not callable(function):
+            raise TypeError(f"function has to be callable, but is a {type(function).__name__}.")
+        self.function = function
+
+    def sample(
+        self,
+        n: int,
+        generator: torch.Generator | None = None,
+        quasi: bool = False,
+        *,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Float[Tensor, "n d"]:
+        z = torch.as_tensor(self.function(n, generator))
+        if z.shape != (n, self.dim):
+            raise ValueError(
+                f"The prior's function has to return shape {(n, self.dim)}, "
+                f"but returned {tuple(z.shape)}."
+            )
+        return z.to(device, dtype or torch.get_default_dtype())
+
+    def contains(self, z: Float[Tensor, "*batch d"]) -> None:
+        return None

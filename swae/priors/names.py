@@ -1,0 +1,105 @@
+r"""The names by which files and flags give a prior: a closed list."""
+
+__all__ = ["name_of", "prior_from_name"]
+
+import difflib
+import inspect
+import math
+from collections.abc import Callable
+
+from .law import Prior
+from .mixture import Mixture
+from .shapes import Ball, Bowl, Circle, Normal, Ring, Sphere, Uniform
+
+NAMED: dict[str, Callable[..., Prior]] = {
+    "uniform": Uniform,
+    "normal": Normal,
+    "ring": Ring,
+    "circle": Circle,
+    "bowl": Bowl,
+    "ball": Ball,
+    "sphere": Sphere,
+    "mixture": Mixture.on_circle,
+}
+r"""The closed list of the names that files and flags may give."""
+
+
+def prior_from_name(spec: str, dim: int, *, stratified: bool = False) -> Prior:
+    r"""Creates a prior from a name of the closed list and its numbers.
+
+    Arguments:
+        spec: ``name`` or ``name:key=number,key=number``: ``uniform``, ``normal``,
+            ``ring:radius=1,sigma=0.01``, ``circle``, ``bowl``, ``ball``, ``sphere``,
+            ``mixture:components=10,radius=1,scale=0.1``.
+        dim: The dimension :math:`d` of the codes.
+        stratified: Whether a ring's angles are evenly spaced within a draw.
+
+    Returns:
+        The prior.
+
+    Raises:
+        ValueError: If a name or a number is unknown, or the prior has another dimension.
+
+    Example:
+        >>> prior_from_name("ring:sigma=0.05", dim=2)
+        Ring(radius=1.0, sigma=0.05, stratified=False)
+    """
+
+    name, _, rest = spec.partition(":")
+    if name not in NAMED:
+        raise ValueError(unknown("prior", name, list(NAMED)))
+
+    known = inspect.signature(NAMED[name]).parameters
+    parsed = [parse_number(part, name, list(known)) for part in rest.split(",") if part]
+    settings = dict(parsed)
+    if len(settings) < len(parsed):
+        raise ValueError(f"The prior {spec!r} gives a number twice.")
+    given = {"dim": dim, "stratified": stratified}
+    settings = {key: value for key, value in given.items() if key in known} | settings
+
+    prior = NAMED[name](**settings)
+    if prior.dim != dim:
+        raise ValueError(
+            f"The prior {name!r} lives in {prior.dim} dimensions, but latent_dim is {dim}."
+        )
+    return prior
+
+
+def name_of(prior: Prior) -> str | None:
+    r"""Returns the name and numbers that :func:`prior_from_name` makes a prior from.
+
+    Arguments:
+        prior: The prior.
+
+    Returns:
+        The name; :py:`None` for laws that no name makes.
+
+    Example:
+        >>> name_of(Ring(sigma=0.05))
+        'ring:radius=1.0,sigma=0.05'
+    """
+
+    if isinstance(prior, Ring):
+        return f"ring:radius={prior.radius},sigma={prior.sigma}"
+    return next((name for name, kind in NAMED.items() if type(prior) is kind), None)
+
+
+def parse_number(part: str, name: str, known: list[str]) -> tuple[str, float]:
+    key, equals, value = part.partition("=")
+    names = [k for k in known if k not in ("dim", "stratified")]
+    if key not in names:
+        raise ValueError(unknown(f"number of the prior {name!r}", key, names))
+    try:
+        number = float(value) if equals else math.nan
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"{key} of the prior {name!r} has to be a number, but is {value!r}.")
+
+    return key, int(number) if key == "components" and number == int(number) else number
+
+
+def unknown(what: str, got: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(got, known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"There is no {what} {got!r}; known are {', '.join(known) or 'none'}.{hint}"
