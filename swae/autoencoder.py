@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from .priors import Prior
+from .scaling import Scaling
 from .univariate import at_least_single
 
 Output = Literal["sigmoid", "linear"]
@@ -60,6 +61,8 @@ class Autoencoder(nn.Module):
         output: What :meth:`decode` applies to the logits: ``sigmoid`` for data in [0, 1], or
             ``linear``.
         reg_weight: The weight :math:`\lambda` of the penalty.
+        scaling: What brings data to the scale on which the networks work and the loss is taken,
+            and, by its ``inverse``, back. If :py:`None`, that is the data's own.
 
     Raises:
         ValueError: If a name is unknown, the weight is negative, the decoder ends in an
@@ -90,6 +93,7 @@ class Autoencoder(nn.Module):
         reconstruction: Reconstruction | Callable[[Tensor, Tensor], Tensor] = "bce+l1",
         output: Output = "sigmoid",
         reg_weight: float = 10.0,
+        scaling: Scaling | None = None,
     ) -> None:
         super().__init__()
 
@@ -102,6 +106,7 @@ class Autoencoder(nn.Module):
         self.reconstruction = reconstruction
         self.output: Output = output
         self.reg_weight = reg_weight
+        self.scaling = scaling
 
     def encode(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n d"]:
         r"""Returns the codes :math:`z = \phi(x)`.
@@ -117,11 +122,16 @@ class Autoencoder(nn.Module):
             raise TypeError(
                 f"x has to be floating-point, but is {x.dtype}; swae.data.to_float(x) casts."
             )
-        z: Tensor = self.encoder(x)
+        z: Tensor = self.encoder(self.scaled(x))
         return z
 
+    def scaled(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        r"""Returns data on the scale of the networks and the loss, with the same shape."""
+
+        return x if self.scaling is None else self.scaling(x)
+
     def logits(self, z: Float[Tensor, "n d"]) -> Float[Tensor, "n ..."]:
-        r"""Returns what the decoder gives for codes, before the output's activation."""
+        r"""Returns what the decoder gives for codes, before the output's activation and scale."""
 
         logits: Tensor = self.decoder(z)
         return logits
@@ -136,7 +146,8 @@ class Autoencoder(nn.Module):
             The data, with shape :math:`(n, *)`; in [0, 1] for a sigmoid output.
         """
 
-        return self.activate(self.logits(z))
+        y = self.activate(self.logits(z))
+        return y if self.scaling is None else self.scaling.inverse(y)
 
     def activate(self, logits: Tensor) -> Tensor:
         return logits.sigmoid() if self.output == "sigmoid" else logits
@@ -187,7 +198,7 @@ class Autoencoder(nn.Module):
         """
 
         z = self.encode(x)
-        parts = self.reconstruction_loss(x, self.logits(z))
+        parts = self.reconstruction_loss(self.scaled(x), self.logits(z))
         parts["penalty"] = self.latent_loss(z, labels, generator=generator)
 
         weighted = parts | {"penalty": self.reg_weight * parts["penalty"]}
@@ -201,7 +212,8 @@ class Autoencoder(nn.Module):
         r"""Computes the terms of the reconstruction cost, each a mean over pixels and samples.
 
         Arguments:
-            x: The data, with shape :math:`(n, *)`; in [0, 1] for a cross-entropy.
+            x: The data on the scale of the loss, with shape :math:`(n, *)`; in [0, 1] for a
+                cross-entropy.
             logits: The decoder's result for it, with the same shape.
 
         Returns:

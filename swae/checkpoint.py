@@ -14,6 +14,7 @@ __all__ = [
     "Checkpoint",
     "CorruptError",
     "latest_checkpoint",
+    "optimizer_tensors",
     "read_folder",
     "restore_optimizer",
     "save_checkpoint",
@@ -205,17 +206,12 @@ def save_checkpoint(
         The folder of this checkpoint.
     """
 
-    state = {
-        f"{index}.{key}": torch.as_tensor(value)
-        for index, values in optimizer.state_dict()["state"].items()
-        for key, value in values.items()
-    }
     target = folder / f"epoch-{epoch:04d}"
     write_folder(
         target,
         {
             "model.safetensors": to_safetensors(model.state_dict()),
-            "optimizer.safetensors": to_safetensors(state),
+            "optimizer.safetensors": to_safetensors(optimizer_tensors(optimizer)),
             "extra.safetensors": to_safetensors(extra or {}),
             "info.json": to_json({"epoch": epoch, **(info or {})}),
         },
@@ -227,6 +223,16 @@ def save_checkpoint(
             shutil.rmtree(path)
 
     return target
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    r"""Returns the state of an optimiser as tensors named ``index.key`` by parameter."""
+
+    return {
+        f"{index}.{key}": torch.as_tensor(value)
+        for index, values in optimizer.state_dict()["state"].items()
+        for key, value in values.items()
+    }
 
 
 def checkpoints(folder: Path) -> list[Path]:

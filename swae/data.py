@@ -114,6 +114,11 @@ class Samples:
         else:
             yield from (gather(self.array, part) for part in self.index.split(size))
 
+    def reshape(self, shape: Sequence[int]) -> "Samples":
+        r"""Returns the same values as samples of another shape."""
+
+        return dataclasses.replace(self, array=self.array.reshape(-1, *shape))
+
     def fingerprint(self) -> str:
         r"""Returns a sum that other samples, or the same in another order, do not have."""
 

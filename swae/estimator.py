@@ -11,24 +11,27 @@ import copy
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
-from numbers import Integral
 from pathlib import Path
-from typing import Any, cast, final, get_args
+from typing import Any, cast, final
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
+from sklearn.utils import Tags
+from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
-from torch.distributions import Distribution
 from torch.utils.data import DataLoader, Dataset
 
 from . import __version__
-from .autoencoder import Autoencoder, Output, Reconstruction, check_settings
+from .anomaly import PROBES, Typical, normality, row_errors, typical
+from .autoencoder import Autoencoder, Output, Reconstruction
+from .building import model_of, networks_of, penalty_of
 from .checkpoint import (
     Checkpoint,
     CorruptError,
     from_safetensors,
+    optimizer_tensors,
     read_folder,
     restore_optimizer,
     save_checkpoint,
@@ -46,35 +49,14 @@ from .data import (
     holdout,
     to_float,
 )
-from .linear import LinearDecoder, LinearEncoder, beside_linear, is_bounded, start_at_pca_
+from .linear import LinearDecoder, LinearEncoder, is_bounded, start_at_pca_
 from .metrics import Evaluation, evaluate, evaluating
-from .networks import Network, build, glorot_
-from .penalties.likelihood import LogLikelihood
-from .presets import (
-    GROWTH_FROM,
-    NAMES,
-    NUMBERS,
-    PAPER,
-    PRESETS,
-    STEPS,
-    SWITCHES,
-    Penalty,
-    Preset,
-    check_count,
-    check_number,
-    check_switch,
-)
-from .priors import (
-    FromDistribution,
-    FromSamples,
-    Prior,
-    Ring,
-    prior_from_name,
-)
+from .networks import Network
+from .presets import GROWTH_FROM, PAPER, Penalty, Preset, check_count
+from .priors import Prior, Ring
 from .projections import Slices
-from .projections import resolve as resolve_slices
-from .seeding import stream, stream_seed
-from .sliced import SlicedWassersteinLoss
+from .seeding import stream
+from .settings import batch_size, check, output_for, resolve, setting
 from .stopping import Best
 from .storage import FORMAT, given_again, plain, read_config
 from .training import (
@@ -86,7 +68,6 @@ from .training import (
     device_for,
     fabric_for,
     make_optimizer,
-    precision_for,
     train_epochs,
 )
 from .univariate import Cost
@@ -94,7 +75,13 @@ from .univariate import Cost
 logger = logging.getLogger("swae")
 
 Data = Samples | np.ndarray[Any, Any] | Tensor | Dataset[Any] | DataLoader[Any]
-r"""What :meth:`SWAE.fit` takes."""
+r"""What :meth:`SWAE.fit` takes, and whatever scikit-learn makes an array of, as a data frame."""
+
+CHUNK = 1000
+r"""The samples that are encoded or decoded at once."""
+
+KEPT = 2000
+r"""The training samples that are kept to measure what is typical, at most."""
 
 ENOUGH = 20_000
 r"""The samples whose PCA a linear path starts at, at most and roughly."""
@@ -104,7 +91,7 @@ r"""What they may take in float32; PCA takes three times that for a while."""
 
 
 @final
-class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
+class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     r"""The sliced-Wasserstein autoencoder as an estimator.
 
     Arguments:
@@ -125,8 +112,14 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         network: Built-in network: auto, convolutional or mlp.
         linear: Whether the networks stand beside a linear path that starts at PCA; for many codes
             with a uniform or normal prior, and a linear output.
-        reconstruction: Cost of a reconstruction: bce+l1, bce, l1, mse, or in Python a function.
-        output: Activation of the decoder's output: sigmoid for data in [0, 1], or linear.
+        image_shape: Shape of a sample, channels first, where the rows of the data are flat:
+            (1, 28, 28) of an image, (3, 500) of a time series, (1, 16, 16, 16) of a volume.
+        standardize: Whether the model brings each column, or each channel, to mean 0 and
+            deviation 1 and back; None for data that are not in [0, 1].
+        reconstruction: Cost of a reconstruction: bce+l1, bce, l1, mse, or in Python a function;
+            None is the preset's for data in [0, 1], else mse.
+        output: Activation of the decoder's output: sigmoid for data in [0, 1], or linear; None is
+            the one that fits the data.
         optimizer: Optimiser: adam, adamw or rmsprop.
         learning_rate: Peak of the learning rate.
         schedule: Course of the learning rate: constant, cosine or one-cycle.
@@ -152,6 +145,8 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         (3, 8)
     """
 
+    typical_: Typical | None
+
     def __init__(
         self,
         latent_dim: int = 2,
@@ -168,6 +163,8 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         stratified: bool | None = None,
         network: Network = "auto",
         linear: bool = False,
+        image_shape: tuple[int, ...] | None = None,
+        standardize: bool | None = None,
         reconstruction: Reconstruction | Callable[[Tensor, Tensor], Tensor] | None = None,
         output: Output | None = None,
         optimizer: Optimizer | None = None,
@@ -198,6 +195,8 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         self.stratified = stratified
         self.network = network
         self.linear = linear
+        self.image_shape = image_shape
+        self.standardize = standardize
         self.reconstruction = reconstruction
         self.output = output
         self.optimizer = optimizer
@@ -221,9 +220,9 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         r"""Trains a new model.
 
         Arguments:
-            X: The data: an array or tensor with shape :math:`(n, *)`, channels first, uint8 or in
-                [0, 1] for a cross-entropy; :class:`swae.data.Samples`; or a torch dataset or data
-                loader, whose augmentation is applied.
+            X: The data: an array, tensor or data frame with shape :math:`(n, *)`, channels first;
+                :class:`swae.data.Samples`; or a torch dataset or data loader, whose augmentation
+                is applied. Bytes stand for [0, 1]. With ``image_shape`` rows may be flat.
             y: The labels, with shape :math:`(n)`. The paper's penalty does not use them.
 
         Returns:
@@ -268,49 +267,120 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
 
         self.check()
         train, self.validation_ = self._split(X, y)
-        self.settings_ = self._resolve(train)
-        batches = self._batches(train)
-        self.sample_shape_ = batches.shape
-        self.n_features_in_ = math.prod(batches.shape)
-        self.samples_per_epoch_ = batches.n
-        self.fingerprint_ = train.fingerprint() if isinstance(train, Samples) else None
-        self._check_range(train)
-        self.fabric_ = fabric_for(self.device, self.settings_["precision"])
-        self.autoencoder_ = self._build()
-        if self.linear and checkpoint is None:
-            self._start_at_pca(batches)
-        self.autoencoder_.to(self.fabric_.device)
-        self.optimizer_ = make_optimizer(
-            self.settings_["optimizer"], self.autoencoder_, self.settings_["learning_rate"]
-        )
+        batches = self._begin(train, fresh=checkpoint is None)
         self.best_ = Best(self.patience)
-        self.n_epochs_ = 0
         if checkpoint is not None:
             self._restore(checkpoint)
+            self.n_steps_ = self.n_epochs_ * len(batches)
 
         return self._epochs(batches, progress)
 
-    def _epochs(self, batches: Batches, progress: Progress | None) -> Iterator[Epoch]:
-        r"""Trains what :meth:`fit_epochs` has prepared."""
+    def partial_fit(self, X: Data, y: Any = None) -> "SWAE":  # noqa: ANN401 - labels of any kind
+        r"""Trains one more epoch, on a part of data that comes in parts.
 
-        epochs = train_epochs(
+        The first part decides what follows from data: the shape, the range and, where that is not
+        [0, 1], the standardisation. The learning rate is constant, for nobody knows how many
+        parts are to come, and nothing is held back. After :meth:`fit` or :meth:`load` training
+        goes on.
+
+        Arguments:
+            X: The part, as for :meth:`fit` but for datasets and loaders, which come whole.
+            y: The labels.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            ValueError: If a parameter or the data can't work.
+            DivergedError: If the loss becomes infinite or NaN.
+        """
+
+        if isinstance(X, Dataset | DataLoader):
+            raise TypeError(f"partial_fit wants an array, but X is a {type(X).__name__}; use fit.")
+        new = not hasattr(self, "autoencoder_")
+        if new:
+            self.check()
+        part = self._samples(X, reset=new)
+        if new:
+            self.validation_ = None
+            self._begin(part)
+        self._ready()
+        batches = ArrayBatches(part, self.settings_["batch_size"], seed=self.random_state)
+        self._keep_some(batches)
+        for epoch in self._train(batches, self.n_epochs_ + 1, "constant"):
+            self._count(epoch)
+        self.typical_ = self._typical()
+        return self
+
+    def _begin(self, train: Samples | LoaderBatches, *, fresh: bool = True) -> Batches:
+        r"""Makes an untrained model for data, and the batches to train it on."""
+
+        self.settings_ = resolve(self.get_params(deep=False), train)
+        batches = self._batches(train)
+        self._describe(batches.shape, epochs=0)
+        self.samples_per_epoch_ = batches.n
+        self.fingerprint_ = train.fingerprint() if isinstance(train, Samples) else None
+        self.fabric_ = fabric_for(self.device, self.settings_["precision"])
+        self.autoencoder_ = model_of(self.settings_, self.sample_shape_)
+        if fresh and self.autoencoder_.scaling is not None:
+            self.autoencoder_.scaling.fit_(parts_of(train))
+        if fresh and self.linear:
+            self._start_at_pca(batches)
+        self.autoencoder_.to(self.fabric_.device)
+        self.optimizer_ = self._optimizer()
+        self._keep_some(batches)
+        return batches
+
+    def _ready(self) -> None:
+        r"""Gives a model that comes from elsewhere what training wants."""
+
+        if not hasattr(self, "fabric_"):
+            self.fabric_ = fabric_for(self.device, self.settings_["precision"])
+        if not hasattr(self, "optimizer_"):
+            self.optimizer_ = self._optimizer()
+
+    def _optimizer(self) -> torch.optim.Optimizer:
+        s = self.settings_
+        return make_optimizer(s["optimizer"], self.autoencoder_, s["learning_rate"])
+
+    def _train(
+        self,
+        batches: Batches,
+        max_epochs: int,
+        schedule: Schedule,
+        progress: Progress | None = None,
+    ) -> Iterator[Epoch]:
+        return train_epochs(
             self.autoencoder_,
             batches,
             self.optimizer_,
-            max_epochs=self.settings_["max_epochs"],
+            max_epochs=max_epochs,
             start=self.n_epochs_,
-            schedule=self.settings_["schedule"],
+            steps=self.n_steps_,
+            schedule=schedule,
             seed=self.random_state,
             fabric=self.fabric_,
             progress=progress,
         )
+
+    def _count(self, epoch: Epoch) -> None:
+        r"""Takes note of an epoch that was trained."""
+
+        self.n_epochs_, self.n_steps_ = epoch.number, epoch.step
+        self.typical_ = None  # was of the weights before
+
+    def _epochs(self, batches: Batches, progress: Progress | None) -> Iterator[Epoch]:
+        r"""Trains what :meth:`fit_epochs` has prepared."""
+
+        max_epochs, schedule = self.settings_["max_epochs"], self.settings_["schedule"]
+        epochs = self._train(batches, max_epochs, schedule, progress)
         # Asked before the first epoch too: a checkpoint may be the last one's.
         while not self.best_.is_over(self.n_epochs_):
             self._weigh(self.n_epochs_)
             epoch = next(epochs, None)
             if epoch is None:
                 break
-            self.n_epochs_ = epoch.number
+            self._count(epoch)
             if self.patience is not None:
                 self.best_.offer(self._objective(), epoch.number, self.autoencoder_)
             yield epoch
@@ -318,6 +388,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             logger.info("Stopped early; the best epoch was %d.", self.best_.epoch)
         if self.best_.state is not None:
             self.autoencoder_.load_state_dict(self.best_.state)
+        self.typical_ = self._typical()
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         r"""Puts model, optimiser and the best epoch where a checkpoint has them."""
@@ -342,7 +413,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         r"""Returns all parameters as they are for this data, those of the preset filled in."""
 
         self.check()
-        return self._resolve(self._split(X, y)[0])
+        return resolve(self.get_params(deep=False), self._split(X, y)[0])
 
     def check(self) -> None:
         r"""Refuses parameters that can't work with any data.
@@ -351,33 +422,11 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             ValueError: With the parameter's name, what it is and what it may be.
         """
 
-        for name, known in NAMES.items():
-            value = self._value(name)
-            if value not in get_args(known):
-                raise ValueError(f"{name} has to be one of {get_args(known)}, but is {value!r}.")
-        for name, zero in NUMBERS.items():
-            check_number(name, self._value(name), zero=zero)
-        for name in (*SWITCHES, "linear"):
-            check_switch(name, self._value(name))
-        check_count("latent_dim", self.latent_dim)
-        for name in ("batch_size", "max_epochs", "patience"):
-            if getattr(self, name) is not None:
-                check_count(name, getattr(self, name))
-        seed = self.random_state
-        if not isinstance(seed, Integral) or isinstance(seed, bool):
-            raise ValueError(f"random_state has to be a whole number, but is {seed!r}.")
-        check_settings(
-            self._setting("reconstruction"), self._setting("output"), self._setting("reg_weight")
-        )
-        resolve_slices(self._setting("slices"), self.latent_dim)
-        if self.linear and self._setting("output") != "linear":
-            raise ValueError("linear wants output='linear' (and reconstruction='mse' or 'l1').")
-        penalty = self._penalty()
+        params = self.get_params(deep=False)
+        check(params)
+        penalty = penalty_of(params)
         if self.linear:
             is_bounded(penalty.prior)
-        device_for(self.device)
-        if self.patience is not None and not self._setting("validation_size"):
-            raise ValueError("patience wants validation_size > 0: samples to judge an epoch by.")
 
     def save_checkpoint(self, folder: Path) -> Path:
         r"""Writes a checkpoint between two epochs of :meth:`fit_epochs`."""
@@ -405,14 +454,14 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         if isinstance(X, Dataset | DataLoader):
             return self._loaded(X), None
 
-        size = self._setting("validation_size")
-        if size >= 1 and size != int(size):
-            raise ValueError(f"validation_size has to be whole above 1, but is {size!r}.")
-        size = int(size) if size >= 1 else size
-        samples = X if isinstance(X, Samples) else as_samples(X, y)
+        samples = self._samples(X, reset=True)
+        size = setting(self.get_params(deep=False), "validation_size")
+        if len(samples) < 2:
+            raise ValueError("X has to hold at least 2 samples to train on, but holds 1 sample.")
         if size == 0:
             return samples, None
-        if len(samples) < 2 or not 0 < size < len(samples):
+        size = int(size) if size >= 1 else size
+        if not 0 < size < len(samples):
             raise ValueError(
                 f"validation_size has to leave samples to train on and samples to judge by, but "
                 f"is {size!r} of {len(samples)}; 0 holds none back."
@@ -428,48 +477,51 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
                 "validation_size and patience hold back samples of arrays; give a dataset or data "
                 "loader without the samples that you hold back."
             )
-        batch_size, drop_last = self.batch_size, bool(self.drop_last)
+        size, drop_last = self.batch_size, bool(self.drop_last)
         if not isinstance(data, DataLoader):
-            batch_size = self._batch_size(len(data) if isinstance(data, Sized) else 0)
-            drop_last = self._setting("drop_last")
-        return LoaderBatches(data, batch_size, seed=self.random_state, drop_last=drop_last)
+            params = self.get_params(deep=False)
+            size = batch_size(params, len(data) if isinstance(data, Sized) else 0)
+            drop_last = setting(params, "drop_last")
+        return LoaderBatches(data, size, seed=self.random_state, drop_last=drop_last)
 
-    def _batch_size(self, n: int) -> int:
-        r"""Returns the samples a step, which may follow from the number of samples."""
+    def _samples(self, X: Any, *, reset: bool = False) -> Samples:  # noqa: ANN401 - any array
+        r"""Brings data under the contract, in the shape that the networks see.
 
-        size: int | None = self._setting("batch_size")
-        return min(125, max(50, n // 16)) if size is None else size
+        Arguments:
+            X: The data.
+            reset: Whether a new model is made for them, so that they decide what later data has
+                to be: the number and names of columns, and whether rows are flat.
+        """
 
-    def _value(self, name: str) -> Any:  # noqa: ANN401 - parameters are of many types
-        r"""Returns a parameter, of the preset where it has one and the parameter is None."""
-
-        return self._setting(name) if name in PAPER else getattr(self, name)
-
-    def _setting(self, name: str) -> Any:  # noqa: ANN401 - parameters are of many types
-        r"""Returns a parameter, or what the preset says where it is None."""
-
-        if self.preset not in get_args(Preset):
-            raise ValueError(
-                f"preset has to be one of {get_args(Preset)}, but is {self.preset!r}."
+        samples = X
+        if not isinstance(X, Samples):
+            samples = as_samples(X if isinstance(X, Tensor) else self._array(X, reset=reset))
+        shape = self.sample_shape_ if not reset else self.image_shape or samples.shape
+        shape = tuple(map(int, shape))
+        if reset:
+            self.flat_ = samples.shape != shape
+        if samples.shape == shape:
+            return samples
+        if self.image_shape is None or samples.shape != (math.prod(shape),):
+            flat = "" if self.image_shape is None else f", or flat rows of {math.prod(shape)}"
+            raise DataError(
+                f"The samples of X have shape {samples.shape}, but the model wants {shape}{flat}."
             )
-        value = getattr(self, name)
-        return PRESETS[self.preset][name] if value is None else value
+        return samples.reshape(shape)
 
-    def _resolve(self, train: Samples | LoaderBatches) -> dict[str, Any]:
-        r"""Returns the parameters without a None that stands for something else."""
+    def _array(self, X: Any, *, reset: bool) -> Any:  # noqa: ANN401 - any array
+        r"""Checks rows as scikit-learn does, names of columns included."""
 
-        settings = self.get_params(deep=False)
-        settings |= {name: self._setting(name) for name in PRESETS["best"]}
-        settings["precision"] = precision_for(device_for(self.device), self.precision)
-        if isinstance(train, LoaderBatches):
-            steps, settings["validation_size"] = len(train), 0
-            settings["batch_size"] = train.loader.batch_size or self._batch_size(train.n)
-        else:
-            settings["batch_size"] = self._batch_size(len(train))
-            steps = -(-len(train) // settings["batch_size"])
-        if settings["max_epochs"] is None:
-            settings["max_epochs"] = max(20, -(-STEPS // steps))
-        return settings
+        if getattr(X, "ndim", None) is None:
+            X = np.asarray(X)
+        if X.ndim > 2:  # what is no table has no names either
+            if reset and hasattr(self, "feature_names_in_"):
+                del self.feature_names_in_
+            return X
+        least = 2 if reset else 1
+        return validate_data(
+            self, X, reset=reset, ensure_all_finite=False, ensure_min_samples=least
+        )
 
     def _batches(self, train: Samples | LoaderBatches) -> Batches:
         if isinstance(train, LoaderBatches):
@@ -479,84 +531,32 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             train, s["batch_size"], seed=self.random_state, drop_last=s["drop_last"]
         )
 
-    def _check_range(self, train: Samples | LoaderBatches) -> None:
-        r"""Refuses data that a sigmoid can't give, or a cross-entropy compare, before training."""
+    def _keep_some(self, batches: Batches) -> None:
+        r"""Keeps some of the data, to measure what is typical of it once training has ended."""
 
-        if self.settings_["output"] != "sigmoid":
+        if isinstance(batches, ArrayBatches):
+            order = torch.randperm(batches.n, generator=stream(self.random_state, "typical"))
+            self._kept = batches.samples.select(order[:KEPT].sort().values)
             return
-        if isinstance(train, Samples) and train.dtype == torch.uint8:
-            return
-        x = next(train.epoch(0)).x if isinstance(train, LoaderBatches) else train.x
-        if x.min() >= 0 and x.max() <= 1:
-            return
-        raise DataError(
-            "output='sigmoid' and a cross-entropy want data in [0, 1], but the data reaches from "
-            f"{float(x.min()):.4g} to {float(x.max()):.4g}; scale it, or use "
-            "reconstruction='mse' and output='linear'."
-        )
+        parts: list[Tensor] = []
+        for batch in batches.epoch(0):
+            parts.append(batch.x.cpu())
+            if sum(map(len, parts)) >= KEPT:
+                break
+        self._kept = Samples(torch.cat(parts)[:KEPT])
 
-    def _prior(self, *, stratified: bool = False) -> Prior:
-        r"""Creates the law of the codes from whatever the parameter is."""
+    @torch.no_grad()
+    def _typical(self) -> Typical:
+        r"""Measures what is typical of the data that was kept."""
 
-        given = self._setting("prior")
-        match given:
-            case str():
-                prior = prior_from_name(given, self.latent_dim, stratified=stratified)
-            case Prior():
-                prior = copy.deepcopy(given)
-            case Distribution():
-                prior = FromDistribution(given)
-            case _:
-                prior = FromSamples(given)
-        if prior.dim != self.latent_dim:
-            raise ValueError(
-                f"The prior has {prior.dim} dimensions, but latent_dim is {self.latent_dim}."
-            )
-        return prior
+        with evaluating(self.autoencoder_):
+            return typical(self.autoencoder_, self._kept.chunks(CHUNK), self._probes())
 
-    def _penalty(self) -> SlicedWassersteinLoss | LogLikelihood:
-        r"""Creates the penalty that the parameters describe."""
+    def _probes(self) -> Tensor:
+        r"""Returns the samples of the prior that codes are held against."""
 
-        if self.penalty == "log-likelihood":
-            return LogLikelihood(self._prior())
-        return SlicedWassersteinLoss(
-            self._prior(stratified=self._setting("stratified")),
-            self._setting("n_projections"),
-            self.p,
-            self._setting("slices"),
-            self._setting("quasi"),
-            self._setting("oversampling"),
-        )
-
-    def _build(self) -> Autoencoder:
-        r"""Creates the untrained model, without touching torch's global generator."""
-
-        if (self.encoder is None) != (self.decoder is None):
-            raise ValueError("encoder and decoder have to be given together.")
-
-        s = self.settings_
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(stream_seed(self.random_state, "weights"))
-            encoder, decoder = copy.deepcopy((self.encoder, self.decoder))
-            if encoder is None or decoder is None:
-                encoder, decoder = self._networks()
-                glorot_(encoder)
-                glorot_(decoder)
-        model = Autoencoder(
-            encoder, decoder, self._penalty(), s["reconstruction"], s["output"], s["reg_weight"]
-        )
-        if self.encoder is None:
-            # Convolutions are twice as fast on pixels whose channels lie together.
-            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return model
-
-    def _networks(self) -> tuple[nn.Module, nn.Module]:
-        r"""Creates the built-in networks that the parameters describe."""
-
-        networks = build(self.sample_shape_, self.latent_dim, self.network)
-        if not self.linear:
-            return networks
-        return beside_linear(*networks, self.sample_shape_, self._prior())
+        probes = self.prior_.sample(PROBES, stream(self.random_state, "probes"), quasi=True)
+        return probes.to(device_of(self.autoencoder_))
 
     def _start_at_pca(self, batches: Batches) -> None:
         r"""Puts the linear path where PCA of the first samples of an epoch has it."""
@@ -569,7 +569,8 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
                 break
         encoder = cast(LinearEncoder, self.autoencoder_.encoder)
         decoder = cast(LinearDecoder, self.autoencoder_.decoder)
-        start_at_pca_(encoder, decoder, torch.cat(parts), seed=self.random_state)
+        x = self.autoencoder_.scaled(torch.cat(parts))
+        start_at_pca_(encoder, decoder, x, seed=self.random_state)
 
     def _weigh(self, epoch: int) -> None:
         r"""Sets lambda for the epoch with an index."""
@@ -596,22 +597,27 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
     # --- using
 
     def transform(self, X: Any) -> np.ndarray[Any, Any]:  # noqa: ANN401 - any array
-        r"""Encodes data.
+        r"""Encodes data, in parts whatever their number.
 
         Arguments:
-            X: The data, with shape :math:`(n, *)` of the training data's samples.
+            X: The data, with shape :math:`(n, *)` of the training data's samples, or with flat
+                rows where ``image_shape`` says how to read them.
 
         Returns:
-            The codes, with shape :math:`(n, d)`, in float32.
+            The codes, with shape :math:`(n, d)`, in float32; a data frame after
+            :meth:`set_output`.
 
         Raises:
             NotFittedError: If there is no model yet.
             ValueError: If the samples' shape is another.
         """
 
-        samples = X if isinstance(X, Samples) else as_samples(X)
-        self._check_shape(samples.shape, self.fitted_.sample_shape_, "X")
-        return self._apply(self.autoencoder_.encode, samples)
+        return self._encode(X)
+
+    def _encode(self, X: Any) -> np.ndarray[Any, Any]:  # noqa: ANN401 - any array
+        r"""Encodes to an array, whatever :meth:`set_output` says."""
+
+        return self._apply(self.fitted_.autoencoder_.encode, self._samples(X))
 
     def inverse_transform(self, Z: Any) -> np.ndarray[Any, Any]:  # noqa: ANN401 - any array
         r"""Decodes codes.
@@ -620,22 +626,28 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             Z: The codes, with shape :math:`(n, d)`.
 
         Returns:
-            The data, with shape :math:`(n, *)`, in float32; in [0, 1] for a sigmoid output.
+            The data, with shape :math:`(n, *)`, in float32, in the data's own units; in [0, 1]
+            for a sigmoid output. Rows are flat where those of the training data were.
 
         Raises:
             NotFittedError: If there is no model yet.
             ValueError: If the codes have another width.
         """
 
-        codes = as_samples(Z)
-        self._check_shape(codes.shape, (self.fitted_.latent_dim,), "Z")
-        plain = Samples(codes.x.float())  # bytes are no shares here
-        return self._apply(self.autoencoder_.decode, plain)
+        decode = self.fitted_.autoencoder_.decode
+        codes = as_samples(Z if isinstance(Z, Tensor) else np.asarray(Z))
+        if codes.shape != (self.latent_dim,):
+            raise DataError(
+                f"Z has to have {self.latent_dim} columns, as latent_dim is, but its rows have "
+                f"shape {codes.shape}."
+            )
+        x = self._apply(decode, Samples(codes.x.float()))  # bytes are no shares here
+        return x.reshape(len(x), -1) if self.flat_ else x
 
     def reconstruct(self, X: Any) -> np.ndarray[Any, Any]:  # noqa: ANN401 - any array
         r"""Encodes and decodes data, with shape :math:`(n, *)`."""
 
-        return self.inverse_transform(self.transform(X))
+        return self.inverse_transform(self._encode(X))
 
     def sample(self, n: int = 1, *, seed: int | None = None) -> np.ndarray[Any, Any]:
         r"""Generates data: decodes codes drawn from the prior.
@@ -663,6 +675,55 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         codes: np.ndarray[Any, Any] = self.prior_.sample(n, generator).numpy(force=True)
         return codes
 
+    def score(self, X: Any, y: Any = None) -> float:  # noqa: ANN401 - any array
+        r"""Returns minus the mean squared error of the reconstructions: higher is better.
+
+        Arguments:
+            X: The data, with shape :math:`(n, *)`.
+            y: Not used.
+
+        Returns:
+            The score, at most 0. Where the model standardises, the error is that of standardised
+            values: minus the share of the variance that is lost.
+
+        Raises:
+            NotFittedError: If there is no model yet.
+            ValueError: If the samples' shape is another.
+        """
+
+        model = self.fitted_.autoencoder_
+        errors = self._apply(lambda x: row_errors(model, x, model.encode(x)), self._samples(X))
+        return -float(errors.mean(dtype=np.float64))
+
+    def score_samples(self, X: Any) -> np.ndarray[Any, Any]:  # noqa: ANN401 - any array
+        r"""Tells how normal samples are: higher is more normal (:mod:`swae.anomaly`).
+
+        Arguments:
+            X: The data, with shape :math:`(n, *)`.
+
+        Returns:
+            Minus the sum of reconstruction error and distance of the code to the prior, each in
+            deviations above its mean on the training data, with shape :math:`(n)`.
+
+        Raises:
+            NotFittedError: If there is no model yet.
+            ValueError: If the samples' shape is another, or the model was made by weights alone.
+        """
+
+        model, samples = self.fitted_.autoencoder_, self._samples(X)
+        of = self._typically()
+        if of is None:
+            raise ValueError("score_samples wants a model that was trained here; call fit.")
+        probes = self._probes()
+        return self._apply(lambda x: normality(model, x, probes, of), samples)
+
+    def _typically(self) -> Typical | None:
+        r"""Returns what is typical, measured anew where weights have changed since."""
+
+        if self.typical_ is None and hasattr(self, "_kept"):
+            self.typical_ = self._typical()
+        return self.typical_
+
     def evaluate(self, X: Any) -> Evaluation:  # noqa: ANN401 - any array
         r"""Measures reconstruction and match on data, in eval mode and float32.
 
@@ -673,9 +734,7 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             The figures, see :class:`swae.metrics.Evaluation`.
         """
 
-        samples = X if isinstance(X, Samples) else as_samples(X)
-        self._check_shape(samples.shape, self.fitted_.sample_shape_, "X")
-        return evaluate(self.autoencoder_, samples, self.prior_)
+        return evaluate(self.fitted_.autoencoder_, self._samples(X), self.prior_)
 
     @property
     def fitted_(self) -> "SWAE":
@@ -694,25 +753,59 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             prior.stratified = False
         return prior
 
+    @property
+    def _n_features_out(self) -> int:
+        return self.latent_dim
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
     @torch.no_grad()
     def _apply(
-        self, function: Callable[[Tensor], Tensor], samples: Samples, chunk: int = 1000
+        self, function: Callable[[Tensor], Tensor], samples: Samples
     ) -> np.ndarray[Any, Any]:
-        r"""Applies a part of the model in eval mode, chunk by chunk."""
+        r"""Applies a function of the model in eval mode, chunk by chunk."""
 
-        device = next(self.autoencoder_.parameters()).device
+        device = device_of(self.autoencoder_)
         with evaluating(self.autoencoder_):
-            parts = [function(to_float(part).to(device)).cpu() for part in samples.chunks(chunk)]
+            parts = [function(to_float(part).to(device)).cpu() for part in samples.chunks(CHUNK)]
         result: np.ndarray[Any, Any] = torch.cat(parts).numpy()
         return result
 
-    @staticmethod
-    def _check_shape(got: tuple[int, ...], wanted: tuple[int, ...], name: str) -> None:
-        if tuple(got) != tuple(wanted):
-            raise DataError(
-                f"The samples of {name} have shape {tuple(got)}, but the model wants "
-                f"{tuple(wanted)}."
-            )
+    # --- in another process
+
+    def __getstate__(self) -> dict[str, Any]:
+        r"""Returns what is pickled: parameters, numbers, and weights as NumPy arrays.
+
+        Neither data nor what belongs to a device is among it.
+        """
+
+        state = dict(super().__getstate__())
+        if "autoencoder_" not in state:
+            return state
+        state["typical_"] = self._typically()
+        state["autoencoder_"] = as_arrays(self.autoencoder_.state_dict())
+        if "optimizer_" in state:
+            state["optimizer_"] = as_arrays(optimizer_tensors(self.optimizer_))
+        for name in ("fabric_", "best_", "validation_", "_kept"):
+            state.pop(name, None)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        state = dict(state)
+        weights, moments = state.pop("autoencoder_", None), state.pop("optimizer_", None)
+        super().__setstate__(state)
+        if weights is None:
+            return
+        self.validation_ = None
+        model = model_of(self.settings_, self.sample_shape_)
+        model.load_state_dict(as_tensors(weights))
+        self._place(model)
+        if moments is not None:
+            self.optimizer_ = self._optimizer()
+            restore_optimizer(self.optimizer_, as_tensors(moments))
 
     # --- made elsewhere, and on disk
 
@@ -741,17 +834,30 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
 
         model = cls(**params)
         model.check()
+        model.settings_ = model._unresolved()
         model._describe(shape, epochs=0)
-        model.settings_ |= {name: model._setting(name) for name in PAPER}
-        model.autoencoder_ = model._build().to(device_for(model.device))
+        built = model_of(model.settings_, model.sample_shape_)
         try:
-            model.autoencoder_.encoder.load_state_dict(encoder)
-            model.autoencoder_.decoder.load_state_dict(decoder)
+            built.encoder.load_state_dict(encoder)
+            built.decoder.load_state_dict(decoder)
         except RuntimeError as error:
             raise ValueError(
                 f"The weights have to be of the networks that the parameters describe: {error}"
             ) from error
+        model._place(built)
         return model
+
+    def _unresolved(self) -> dict[str, Any]:
+        r"""Returns the settings where there is no data for them to follow from."""
+
+        params = self.get_params(deep=False)
+        presets = {name: setting(params, name) for name in PAPER}
+        return params | presets | output_for(params, unit=True)
+
+    def _place(self, model: Autoencoder) -> None:
+        r"""Takes over a model that was made elsewhere, on the device of the parameters."""
+
+        self.autoencoder_ = model.to(device_for(self.device))
 
     def _describe(self, shape: Sequence[int], epochs: int) -> None:
         r"""Sets what is known of a model besides its weights."""
@@ -759,8 +865,9 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         self.sample_shape_ = tuple(shape)
         self.n_features_in_ = math.prod(shape)
         self.n_epochs_ = epochs
-        self.validation_ = None
-        self.settings_ = self.get_params(deep=False)
+        self.n_steps_ = 0
+        self.flat_ = getattr(self, "flat_", False)
+        self.typical_ = None
 
     def save(self, folder: str | Path) -> None:
         r"""Writes the model: weights, configuration and a manifest of their sha256 sums.
@@ -777,7 +884,10 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
             "format": FORMAT,
             "swae": __version__,
             "shape": list(self.sample_shape_),
+            "flat": self.flat_,
             "epochs": self.n_epochs_,
+            "columns": list(getattr(self, "feature_names_in_", [])) or None,
+            "typical": self._typically(),
             "params": {name: plain(value) for name, value in self.settings_.items()},
         }
         write_folder(
@@ -807,10 +917,15 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
         config = read_config(files, folder, cls().get_params())
         state = from_safetensors(files["model.safetensors"], folder / "model.safetensors")
         model = cls(**given_again(config["params"], params, state))
+        model.settings_ = model.get_params(deep=False)
         model._describe(config["shape"], config["epochs"])
-        device = device_for(model.device)
+        model.flat_, columns = config["flat"], config["columns"]
+        if columns is not None:
+            model.feature_names_in_ = np.array(columns, dtype=object)
+        if config["typical"] is not None:
+            model.typical_ = Typical(*config["typical"])
         try:
-            model.autoencoder_ = model._build_stored(state).to(device)
+            model._place(model._build_stored(state))
         except (OverflowError, RuntimeError, TypeError, ValueError) as error:
             if params.keys() - {"device"}:
                 raise
@@ -824,12 +939,33 @@ class SWAE(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-lea
 
         if self.encoder is None:
             with torch.device("meta"):
-                networks = self._networks()
+                networks = networks_of(self.settings_, self.sample_shape_)
             for part, network in zip(("encoder", "decoder"), networks, strict=True):
                 for name, tensor in network.state_dict(prefix=f"{part}.").items():
                     if name not in state or state[name].shape != tensor.shape:
                         raise ValueError(f"{name} is not of shape {tuple(tensor.shape)}.")
         self.check()
-        model = self._build()
+        model = model_of(self.settings_, self.sample_shape_)
         model.load_state_dict(state)
         return model
+
+
+def device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def parts_of(train: Samples | LoaderBatches) -> Iterator[Tensor]:
+    r"""Iterates over data in float32, part by part."""
+
+    if isinstance(train, Samples):
+        return map(to_float, train.chunks(CHUNK))
+    return (batch.x for batch in train.epoch(0))
+
+
+def as_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:
+    return {name: tensor.numpy(force=True) for name, tensor in tensors.items()}
+
+
+def as_tensors(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Tensor]:
+    # Copied, for joblib may have mapped them from a file that can't be written.
+    return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}

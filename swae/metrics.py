@@ -5,6 +5,9 @@ the peak signal-to-noise ratio of the latter,
 
 .. math:: \mathrm{PSNR} = - 10 \log_{10} \mathrm{MSE} \quad \text{(dB, for data in [0, 1])} .
 
+Where a model standardises its data, errors are those of the standardised values: the squared
+error is then the share of the variance that is lost.
+
 The match of codes and prior is :math:`SW_2^2`, a number without a scale. So its null value
 stands beside it: the same between two independent samples of the prior, of the same size and
 along the same directions. A ratio of 1 is a perfect match.
@@ -76,7 +79,8 @@ class Evaluation(NamedTuple):
             data outside [0, 1].
         l1: The mean absolute error.
         mse: The mean squared error.
-        psnr: The peak signal-to-noise ratio in dB; :py:`None` without any error.
+        psnr: The peak signal-to-noise ratio in dB; :py:`None` without any error, and for
+            standardised data, which have no peak.
         match: The match of codes and prior.
     """
 
@@ -145,7 +149,8 @@ def evaluate(
             batch = to_float(part).to(device)
             z = model.encode(batch)
             codes.append(z)
-            errors.append(len(batch) * reconstruction_errors(batch, model.logits(z), model.output))
+            y, logits = model.scaled(batch), model.logits(z)
+            errors.append(len(batch) * reconstruction_errors(y, logits, model.output))
 
     bce, l1, mse = (torch.stack(errors).sum(dim=0) / len(x)).tolist()
     match = match_prior(torch.cat(codes), prior, seed=seed, n_projections=n_projections)
@@ -155,7 +160,7 @@ def evaluate(
         bce=None if math.isnan(bce) else bce,
         l1=l1,
         mse=mse,
-        psnr=-10 * math.log10(mse) if mse > 0 else None,
+        psnr=-10 * math.log10(mse) if mse > 0 and model.scaling is None else None,
         match=match,
     )
 

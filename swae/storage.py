@@ -38,9 +38,19 @@ def read_config(
         )
     shape, epochs, params = (config.get(name) for name in ("shape", "epochs", "params"))
     whole = isinstance(shape, list) and all(type(size) is int for size in (*shape, epochs))
-    if not (whole and isinstance(params, dict) and params.keys() <= set(known)):
+    flat, columns, typical = (config.get(name) for name in ("flat", "columns", "typical"))
+    more = (
+        (flat is None or isinstance(flat, bool))
+        and (columns is None or is_list_of(str, columns))
+        and (typical is None or (is_list_of(float, typical) and len(typical) == 4))
+    )
+    if not (whole and more and isinstance(params, dict) and params.keys() <= set(known)):
         raise CorruptError(f"{path} is no model's configuration.")
-    return config
+    return {**config, "flat": bool(flat), "columns": columns, "typical": typical}
+
+
+def is_list_of(kind: type, value: Any) -> bool:  # noqa: ANN401 - to be judged
+    return isinstance(value, list) and all(type(item) is kind for item in value)
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a parameter is
@@ -50,6 +60,8 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a parameter is
         value = value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, tuple) and all(isinstance(size, int) for size in value):
+        return list(value)
     if isinstance(value, FromSamples | np.ndarray | Tensor | list):
         return {"stored": "samples"}
     if isinstance(value, Mixture):

@@ -84,6 +84,7 @@ def train_epochs(
     *,
     max_epochs: int,
     start: int = 0,
+    steps: int | None = None,
     schedule: Schedule = "constant",
     seed: int = 0,
     fabric: Fabric | None = None,
@@ -98,6 +99,7 @@ def train_epochs(
             peak.
         max_epochs: The number of epochs that the schedule is made for, and the last one.
         start: The number of epochs that model and optimiser have behind them.
+        steps: The number of steps behind them, where epochs had not all as many as these.
         schedule: The course of the learning rate, see :func:`learning_rate`.
         seed: The seed of all draws.
         fabric: The device and the precision; if :py:`None`, the CPU in float32.
@@ -127,7 +129,7 @@ def train_epochs(
     peaks = [group["lr"] for group in optimizer.param_groups]
     runner, stepper = fabric.setup(model, optimizer)
     runner.mark_forward_method("loss")
-    step = start * len(batches)
+    step = start * len(batches) if steps is None else steps
     total = max_epochs * len(batches)
 
     for index in range(start, max_epochs):

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 CHECKED = """
-    autoencoder chunked kernels linear networks penalties priors projections seeding sliced
-    univariate
+    autoencoder chunked kernels linear networks penalties priors projections scaling seeding
+    sliced univariate
 """
 
 jaxtyping.install_import_hook(

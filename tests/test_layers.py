@@ -13,11 +13,12 @@ import swae
 ROOT = Path(swae.__file__).parent
 LAYERS = (
     "seeding univariate projections kernels",
-    "chunked sliced priors penalties networks linear",
+    "chunked sliced priors penalties networks linear scaling",
     "autoencoder",
-    "images ingest cache celeba sources data training metrics checkpoint stopping foreign latent",
-    "allocator presets storage estimator montage canvas plotting strips paper explorer progress "
-    "run flags commands cli",
+    "images ingest cache celeba sources data training metrics checkpoint stopping foreign latent "
+    "anomaly",
+    "allocator presets settings building storage estimator montage canvas plotting strips paper "
+    "explorer progress run flags commands cli",
 )
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names.split()}
 

@@ -1,0 +1,110 @@
+r"""The untrained model that settings describe.
+
+Weights are drawn from a stream of their own (:mod:`swae.seeding`), so that a model is a function
+of its settings and torch's global generator is left alone.
+"""
+
+__all__ = ["model_of", "networks_of", "penalty_of", "prior_of"]
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.distributions import Distribution
+
+from .autoencoder import Autoencoder
+from .linear import beside_linear
+from .networks import build, glorot_
+from .penalties.likelihood import LogLikelihood
+from .priors import FromDistribution, FromSamples, Prior, prior_from_name
+from .scaling import Scaling
+from .seeding import stream_seed
+from .settings import setting
+from .sliced import SlicedWassersteinLoss
+
+Settings = Mapping[str, Any]
+
+
+def prior_of(settings: Settings, *, stratified: bool = False) -> Prior:
+    r"""Creates the law of the codes from whatever the setting is.
+
+    Raises:
+        ValueError: If it is no law of codes with ``latent_dim`` dimensions.
+    """
+
+    given, dim = setting(settings, "prior"), settings["latent_dim"]
+    match given:
+        case str():
+            prior = prior_from_name(given, dim, stratified=stratified)
+        case Prior():
+            prior = copy.deepcopy(given)
+        case Distribution():
+            prior = FromDistribution(given)
+        case _:
+            prior = FromSamples(given)
+    if prior.dim != dim:
+        raise ValueError(f"The prior has {prior.dim} dimensions, but latent_dim is {dim}.")
+    return prior
+
+
+def penalty_of(settings: Settings) -> SlicedWassersteinLoss | LogLikelihood:
+    r"""Creates the penalty that pulls codes to the prior."""
+
+    if settings["penalty"] == "log-likelihood":
+        return LogLikelihood(prior_of(settings))
+    return SlicedWassersteinLoss(
+        prior_of(settings, stratified=setting(settings, "stratified")),
+        setting(settings, "n_projections"),
+        settings["p"],
+        setting(settings, "slices"),
+        setting(settings, "quasi"),
+        setting(settings, "oversampling"),
+    )
+
+
+def networks_of(settings: Settings, shape: Sequence[int]) -> tuple[nn.Module, nn.Module]:
+    r"""Creates the built-in networks for samples of a shape, without initial values of ours."""
+
+    networks = build(shape, settings["latent_dim"], settings["network"])
+    if not settings["linear"]:
+        return networks
+    return beside_linear(*networks, shape, prior_of(settings))
+
+
+def model_of(settings: Settings, shape: Sequence[int]) -> Autoencoder:
+    r"""Creates the untrained model.
+
+    Arguments:
+        settings: All settings by name, as :func:`swae.settings.resolve` returns them.
+        shape: The shape of one sample.
+
+    Returns:
+        The model, on the CPU.
+
+    Raises:
+        ValueError: If the settings do not fit each other or the shape.
+    """
+
+    given = settings["encoder"], settings["decoder"]
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(stream_seed(settings["random_state"], "weights"))
+        encoder, decoder = copy.deepcopy(given)
+        if encoder is None:
+            encoder, decoder = networks_of(settings, shape)
+            glorot_(encoder)
+            glorot_(decoder)
+    model = Autoencoder(
+        encoder,
+        decoder,
+        penalty_of(settings),
+        settings["reconstruction"],
+        settings["output"],
+        settings["reg_weight"],
+        Scaling(shape) if settings["standardize"] else None,
+    )
+    if given == (None, None) and len(shape) == 3:
+        # Convolutions are twice as fast on pixels whose channels lie together.
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model

@@ -1,0 +1,197 @@
+r"""From the parameters that a user gave to the settings that a model is trained with.
+
+A parameter that is :py:`None` is what the preset says, and where that is :py:`None` too, what
+follows from the data:
+
+- their number decides the samples a step, and how many epochs make :data:`STEPS` steps;
+- their range decides how they are given back. Data in [0, 1] are reconstructed by a sigmoid and
+  the preset's cost. Data that are not are standardised within the model (:mod:`swae.scaling`) and
+  reconstructed by a linear output and a squared error.
+"""
+
+__all__ = ["batch_size", "check", "in_unit_interval", "output_for", "resolve", "setting"]
+
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any, get_args
+
+import torch
+
+from .autoencoder import check_settings
+from .data import DataError, LoaderBatches, Samples
+from .presets import (
+    NAMES,
+    NUMBERS,
+    PAPER,
+    PRESETS,
+    STEPS,
+    SWITCHES,
+    Preset,
+    check_count,
+    check_number,
+    check_switch,
+)
+from .projections import resolve as resolve_slices
+from .training import device_for, precision_for
+
+Params = Mapping[str, Any]
+
+
+def setting(params: Params, name: str) -> Any:  # noqa: ANN401 - parameters are of many types
+    r"""Returns a parameter, or what the preset says where it is None."""
+
+    preset, value = params["preset"], params[name]
+    if preset not in get_args(Preset):
+        raise ValueError(f"preset has to be one of {get_args(Preset)}, but is {preset!r}.")
+    return PRESETS[preset].get(name) if value is None else value
+
+
+def check(params: Params) -> None:
+    r"""Refuses parameters that can't work with any data.
+
+    Raises:
+        ValueError: With the parameter's name, what it is and what it may be.
+    """
+
+    for name, known in NAMES.items():
+        value = setting(params, name)
+        if value not in get_args(known):
+            raise ValueError(f"{name} has to be one of {get_args(known)}, but is {value!r}.")
+    for name, zero in NUMBERS.items():
+        check_number(name, setting(params, name), zero=zero)
+    for name in SWITCHES:
+        if (value := setting(params, name)) is not None:
+            check_switch(name, value)
+    check_count("latent_dim", params["latent_dim"])
+    for name in ("batch_size", "max_epochs", "patience"):
+        if params[name] is not None:
+            check_count(name, params[name])
+    check_seed(params["random_state"])
+    check_shape(params["image_shape"])
+    check_validation(params)
+    resolve_slices(setting(params, "slices"), params["latent_dim"])
+    output = output_for(params, unit=True)
+    check_settings(output["reconstruction"], output["output"], setting(params, "reg_weight"))
+    for name in ("linear", "standardize"):
+        if output["output"] != "linear" and params[name]:
+            raise ValueError(
+                f"{name} wants output='linear' (and reconstruction='mse' or 'l1'), but output is "
+                f"{output['output']!r}."
+            )
+    if (params["encoder"] is None) != (params["decoder"] is None):
+        raise ValueError("encoder and decoder have to be given together.")
+    device_for(params["device"])
+
+
+def check_seed(seed: Any) -> None:  # noqa: ANN401 - to be judged
+    if not isinstance(seed, Integral) or isinstance(seed, bool):
+        raise ValueError(f"random_state has to be a whole number, but is {seed!r}.")
+
+
+def check_shape(shape: Any) -> None:  # noqa: ANN401 - to be judged
+    if shape is None:
+        return
+    sizes = tuple(shape) if isinstance(shape, tuple | list) else ()
+    whole = all(isinstance(size, Integral) and not isinstance(size, bool) for size in sizes)
+    if not (1 <= len(sizes) <= 4 and whole and min(sizes) >= 1):
+        raise ValueError(
+            "image_shape has to be up to four whole numbers >= 1, channels first, as (1, 28, 28), "
+            f"but is {shape!r}."
+        )
+
+
+def check_validation(params: Params) -> None:
+    size = setting(params, "validation_size")
+    if size >= 1 and size != int(size):
+        raise ValueError(f"validation_size has to be whole above 1, but is {size!r}.")
+    if params["patience"] is not None and not size:
+        raise ValueError("patience wants validation_size > 0: samples to judge an epoch by.")
+
+
+def output_for(params: Params, *, unit: bool) -> dict[str, Any]:
+    r"""Decides how data are given back: cost, activation and whether they are standardised.
+
+    Arguments:
+        params: The parameters; what they say is kept.
+        unit: Whether the data lie in [0, 1].
+
+    Returns:
+        The three settings by name.
+
+    Example:
+        >>> from swae import SWAE
+        >>> output_for(SWAE().get_params(), unit=False)
+        {'reconstruction': 'mse', 'output': 'linear', 'standardize': True}
+    """
+
+    reconstruction, output, standardize = (
+        params[name] for name in ("reconstruction", "output", "standardize")
+    )
+    if output is None:
+        entropy = isinstance(reconstruction, str) and "bce" in reconstruction
+        bounded = unit and not params["linear"] and not standardize
+        output = setting(params, "output") if bounded or entropy else "linear"
+    if reconstruction is None:
+        reconstruction = "mse" if output == "linear" else setting(params, "reconstruction")
+    if standardize is None:
+        standardize = not unit and output == "linear"
+    return {"reconstruction": reconstruction, "output": output, "standardize": standardize}
+
+
+def resolve(params: Params, train: Samples | LoaderBatches) -> dict[str, Any]:
+    r"""Returns the settings for data: the parameters without a None that stands for another.
+
+    Arguments:
+        params: All parameters by name.
+        train: The data.
+
+    Returns:
+        The settings by the same names.
+
+    Raises:
+        DataError: If the data are not in [0, 1], which the parameters want.
+    """
+
+    unit = in_unit_interval(train)
+    settings = {**params, **{name: setting(params, name) for name in PAPER}}
+    settings |= output_for(params, unit=unit)
+    if settings["output"] == "sigmoid" and not unit:
+        low, high = limits(train)
+        raise DataError(
+            "output='sigmoid' and a cross-entropy want data in [0, 1], but the data reaches from "
+            f"{low:.4g} to {high:.4g}; scale it, or use reconstruction='mse' and output='linear'."
+        )
+    settings["precision"] = precision_for(device_for(params["device"]), params["precision"])
+    if isinstance(train, LoaderBatches):
+        steps, settings["validation_size"] = len(train), 0
+        settings["batch_size"] = train.loader.batch_size or batch_size(params, train.n)
+    else:
+        settings["batch_size"] = batch_size(params, len(train))
+        steps = -(-len(train) // settings["batch_size"])
+    if settings["max_epochs"] is None:
+        settings["max_epochs"] = max(20, -(-STEPS // steps))
+    return settings
+
+
+def batch_size(params: Params, n: int) -> int:
+    r"""Returns the samples a step, which may follow from the number of samples."""
+
+    size: int | None = setting(params, "batch_size")
+    return min(125, max(50, n // 16)) if size is None else size
+
+
+def in_unit_interval(train: Samples | LoaderBatches) -> bool:
+    r"""Tells whether data lie in [0, 1], as bytes always do; of batches the first is asked."""
+
+    if isinstance(train, Samples) and train.dtype == torch.uint8:
+        return True
+    low, high = limits(train)
+    return low >= 0 and high <= 1
+
+
+def limits(train: Samples | LoaderBatches) -> tuple[float, float]:
+    r"""Returns the least and the greatest value."""
+
+    parts = [next(train.epoch(0)).x] if isinstance(train, LoaderBatches) else train.chunks(10_000)
+    ends = torch.stack([torch.stack(part.aminmax()) for part in parts])
+    return float(ends[:, 0].min()), float(ends[:, 1].max())
