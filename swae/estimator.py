@@ -482,7 +482,14 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             params = self.get_params(deep=False)
             size = batch_size(params, len(data) if isinstance(data, Sized) else 0)
             drop_last = setting(params, "drop_last")
-        return LoaderBatches(data, size, seed=self.random_state, drop_last=drop_last)
+        batches = LoaderBatches(data, size, seed=self.random_state, drop_last=drop_last)
+        if self.image_shape is not None and batches.shape != tuple(self.image_shape):
+            raise DataError(
+                f"The items have shape {batches.shape}, but image_shape is "
+                f"{tuple(self.image_shape)}: reshape them in the dataset."
+            )
+        self.flat_ = False
+        return batches
 
     def _samples(self, X: Any, *, reset: bool = False) -> Samples:  # noqa: ANN401 - any array
         r"""Brings data under the contract, in the shape that the networks see.
@@ -924,6 +931,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             model.feature_names_in_ = np.array(columns, dtype=object)
         if config["typical"] is not None:
             model.typical_ = Typical(*config["typical"])
+        device_for(model.device)  # which is no fault of the files
         try:
             model._place(model._build_stored(state))
         except (OverflowError, RuntimeError, TypeError, ValueError) as error:

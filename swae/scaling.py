@@ -55,7 +55,7 @@ class Scaling(nn.Module):
         return self.mean + self.deviation * y
 
     @torch.no_grad()
-    def fit_(self, parts: Iterable[Float[Tensor, "n ..."]]) -> "Scaling":
+    def fit_(self, parts: Iterable[Tensor]) -> "Scaling":
         r"""Takes mean and deviation from data, part by part.
 
         Arguments:

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+import scipy
 import torch
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -311,7 +312,10 @@ def test_a_ring_is_stratified_as_its_preset_says_and_never_when_measured(preset,
         ({"network": "conv"}, "network has to be one of .*'convolutional'.* but is 'conv'"),
         ({"network": 3}, "network has to be one of .* but is 3"),
         ({"reconstruction": "bec"}, "reconstruction has to be one of .*'bce'.* but is 'bec'"),
-        ({"output": "linear"}, "cross-entropy, which wants output='sigmoid'"),
+        (
+            {"output": "linear", "reconstruction": "bce"},
+            "cross-entropy, which wants output='sigmoid'",
+        ),
         ({"optimizer": "adm"}, "optimizer has to be one of .*'adam'.* but is 'adm'"),
         ({"learning_rate": 0}, "learning_rate has to be a finite number > 0, but is 0"),
         ({"learning_rate": "fast"}, "learning_rate has to be a finite number > 0, but is 'fast'"),
@@ -361,15 +365,23 @@ def test_a_misspelt_parameter():
         (vectors() - 1, DataError, "data reaches from -0"),
         (TensorDataset(torch.as_tensor(2 * vectors())), DataError, "want data in"),
         (np.where(vectors() > 0.99, np.nan, vectors()), DataError, "first of them row"),
-        (np.ones(5), ValueError, "row per sample"),
-        ([[1.0, 2.0]], TypeError, "NumPy array or tensor, got list"),
+        (np.ones(5), ValueError, "Reshape your data"),
+        (torch.ones(5), ValueError, "row per sample"),
+        ([[1.0, 2.0]], ValueError, "1 sample"),
+        (torch.ones(1, 2), ValueError, "at least 2 samples to train on, but holds 1 sample"),
+        (np.ones((0, 3)), ValueError, "0 sample"),
+        (np.ones((3, 0)), ValueError, "0 feature"),
+        (vectors() + 1j, ValueError, "Complex data not supported"),
+        (scipy.sparse.csr_array(vectors()), TypeError, "[Ss]parse"),
+        (np.array([["a", "b"]] * 9, dtype=object), ValueError, "could not convert string"),
+        (np.array([[{}, {}]] * 9, dtype=object), TypeError, "argument must be"),
         (np.ones((30, 1, 3, 3)), ValueError, "at least 4 rows and columns"),
         (DataLoader(TensorDataset(torch.ones(5, 2)), 5), ValueError, "left out with a data load"),
     ],
 )
 def test_data_are_refused_before_training(X, error, sentence):
     with pytest.raises(error, match=sentence):
-        small().fit_epochs(X)
+        small(reconstruction="bce").fit_epochs(X)
 
 
 @pytest.mark.parametrize("settings", [{"validation_size": 5}, {"patience": 2}])
@@ -392,10 +404,14 @@ def test_use_before_fit():
 
 
 def test_other_shapes_are_refused(fitted):
-    for use, name in ((fitted.transform, "X"), (fitted.evaluate, "X")):
-        with pytest.raises(DataError, match=rf"samples of {name} have shape \(5,\).*wants \(6,\)"):
+    for use in (fitted.transform, fitted.evaluate, fitted.score, fitted.score_samples):
+        with pytest.raises(ValueError, match="has 5 features, but SWAE is expecting 6 features"):
             use(vectors(d=5))
-    with pytest.raises(DataError, match=r"samples of Z have shape \(3,\), but .* wants \(2,\)"):
+        with pytest.raises(DataError, match=r"samples of X have shape \(5,\).*wants \(6,\)"):
+            use(torch.ones(3, 5))
+        with pytest.raises(DataError, match=r"have shape \(6, 1\), but the model wants \(6,\)"):
+            use(np.ones((3, 6, 1)))
+    with pytest.raises(DataError, match=r"Z has to have 2 columns, .* have shape \(3,\)"):
         fitted.inverse_transform(np.ones((4, 3)))
     with pytest.raises(DataError, match="row 1"):
         fitted.inverse_transform(np.array([[0.0, 0.0], [np.nan, 0.0]]))
@@ -503,7 +519,7 @@ def test_what_is_written(tmp_path, fitted):
     config = json.loads((tmp_path / "config.json").read_text())
     params = config["params"]
     assert {name for name, value in params.items() if value is None} == {
-        "patience", "encoder", "decoder"
+        "patience", "encoder", "decoder", "image_shape"
     }  # fmt: skip
     assert params.keys() == fitted.get_params().keys()
     assert config["shape"] == [6]

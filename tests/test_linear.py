@@ -62,7 +62,7 @@ def test_a_prior_without_a_map_is_refused():
 
 def test_a_sigmoid_is_refused():
     with pytest.raises(ValueError, match="linear wants output='linear'"):
-        SWAE(linear=True).check()
+        SWAE(linear=True, output="sigmoid").check()
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,9 @@ def test_a_pickle_holds_arrays_and_no_data():
     assert all(isinstance(value, np.ndarray) for value in state["autoencoder_"].values())
     assert all(isinstance(value, np.ndarray) for value in state["optimizer_"].values())
     assert not any(isinstance(value, torch.Tensor) for value in state.values())
-    weights = sum(a.nbytes for part in ("autoencoder_", "optimizer_") for a in state[part].values())
+    weights = sum(
+        a.nbytes for part in ("autoencoder_", "optimizer_") for a in state[part].values()
+    )
     assert len(pickle.dumps(state)) < weights + 20_000 < weights + X.nbytes
 
 

@@ -1,0 +1,272 @@
+"""Data of any range, shape and number: standardised, flat, in parts, normal or not."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from swae import SWAE, Autoencoder, SlicedWassersteinLoss, Uniform
+from swae.anomaly import Typical, distances, normality, row_errors
+from swae.data import DataError
+from swae.metrics import evaluate
+from swae.networks import build
+from swae.scaling import Scaling
+
+UNITS = np.array([1e-3, 1.0, 1e4])
+
+
+def table(n=200, seed=0):
+    """Rows whose columns have units of their own and one direction in common."""
+    rng = np.random.default_rng(seed)
+    common = rng.normal(size=(n, 1))
+    return (UNITS * (common + 0.1 * rng.normal(size=(n, 3)) + 5)).astype(np.float32)
+
+
+def quick(**settings):
+    return SWAE(**{"max_epochs": 3, "n_projections": 10, **settings})
+
+
+# ----- standardisation
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 9), (2, 4, 4), (2, 4, 4, 4)])
+def test_scaling_gives_mean_0_and_deviation_1_of_each_channel(shape, generator):
+    x = 5 + 3 * torch.randn(50, *shape, generator=generator)
+    scaling = Scaling(shape).fit_(x.split(7))
+    assert scaling.mean.shape == (shape[0], *[1] * (len(shape) - 1))
+    y = scaling(x).movedim(1, -1).flatten(0, -2)
+    torch.testing.assert_close(y.mean(dim=0), torch.zeros(shape[0]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(y.std(dim=0, correction=0), torch.ones(shape[0]))
+    torch.testing.assert_close(scaling.inverse(scaling(x)), x)
+
+
+def test_what_is_constant_is_centred():
+    scaling = Scaling((2,)).fit_([torch.tensor([[7.0, 0.0], [7.0, 2.0]])])
+    assert scaling(torch.tensor([[7.0, 2.0]])).tolist() == [[0.0, 1.0]]
+
+
+def test_the_loss_is_that_of_standardised_values(generator):
+    x = torch.tensor(table())
+    scaling = Scaling((3,)).fit_([x])
+    networks, penalty = build((3,), 2), SlicedWassersteinLoss(Uniform(2))
+    raw = Autoencoder(*networks, penalty, "mse", "linear", scaling=scaling)
+    plain = Autoencoder(*networks, penalty, "mse", "linear")
+    pairs = ((raw, x), (plain, scaling(x)))
+    losses = [model.loss(v, generator=generator.manual_seed(0)).total for model, v in pairs]
+    assert losses[0] == losses[1]
+    torch.testing.assert_close(raw.reconstruct(x), scaling.inverse(plain.reconstruct(scaling(x))))
+    errors = [evaluate(model, v, Uniform(2)) for model, v in pairs]
+    assert errors[0].mse == pytest.approx(errors[1].mse)
+    assert errors[0].psnr is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "X", "expected"),
+    [
+        ({}, np.linspace(0, 1, 60), ("bce+l1", "sigmoid", False)),
+        ({}, np.linspace(0, 2, 60), ("mse", "linear", True)),
+        ({}, np.linspace(-1e-3, 1, 60), ("mse", "linear", True)),
+        ({}, np.arange(60, dtype=np.uint8), ("bce+l1", "sigmoid", False)),
+        ({"standardize": False}, np.linspace(0, 2, 60), ("mse", "linear", False)),
+        ({"standardize": True}, np.linspace(0, 1, 60), ("mse", "linear", True)),
+        ({"output": "linear"}, np.linspace(0, 1, 60), ("mse", "linear", False)),
+        ({"reconstruction": "l1"}, np.linspace(0, 2, 60), ("l1", "linear", True)),
+        ({"reconstruction": "mse"}, np.linspace(0, 1, 60), ("mse", "sigmoid", False)),
+        ({"preset": "paper", "batch_size": 9}, np.linspace(0, 9, 60), ("mse", "linear", True)),
+    ],
+)
+def test_the_range_of_data_decides_how_they_are_given_back(settings, X, expected):
+    resolved = quick(**settings).resolve(X.reshape(20, 3))
+    assert tuple(resolved[n] for n in ("reconstruction", "output", "standardize")) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"output": "sigmoid"}, r"want data in \[0, 1\].* from 0.00\d* to "),
+        ({"reconstruction": "bce"}, r"want data in \[0, 1\]"),
+        ({"output": "sigmoid", "standardize": True}, "standardize wants output='linear'"),
+        ({"standardize": "yes"}, "standardize has to be True or False, but is 'yes'"),
+    ],
+)
+def test_what_a_sigmoid_can_not_give_is_refused(settings, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        quick(**settings).fit(table())
+
+
+def test_columns_of_any_unit_are_learned_alike():
+    X = table(600)
+    model = SWAE(latent_dim=1, max_epochs=60).fit(X)
+    X_hat = model.reconstruct(X)
+    lost = ((X - X_hat) ** 2).mean(axis=0) / X.var(axis=0)
+    assert (lost < 0.1).all()
+    assert model.score(X) == pytest.approx(-lost.mean(), rel=0.05)  # a part was held back
+    generated = model.sample(2000)
+    np.testing.assert_allclose(generated.mean(axis=0) / UNITS, 5, atol=0.3)
+
+
+def test_the_scale_lies_with_the_model(tmp_path):
+    X = table()
+    model = quick().fit(X)
+    model.save(tmp_path)
+    loaded = SWAE.load(tmp_path)
+    np.testing.assert_array_equal(loaded.reconstruct(X), model.reconstruct(X))
+    np.testing.assert_array_equal(loaded.score_samples(X), model.score_samples(X))
+
+
+def test_a_loader_is_standardised_too():
+    X = table()
+    loader = DataLoader(TensorDataset(torch.tensor(X)), 50)
+    model = quick().fit(loader)
+    mean = model.autoencoder_.scaling.mean
+    np.testing.assert_allclose(mean.numpy(), X.mean(axis=0), rtol=1e-5)
+
+
+def test_the_linear_path_starts_at_the_pca_of_standardised_values():
+    X = table()
+    model = quick(linear=True, prior="normal", max_epochs=1, learning_rate=1e-6).fit(X)
+    spread = X.std(axis=0)
+    lost = (((X - model.reconstruct(X)) / spread) ** 2).mean()
+    values = np.linalg.eigvalsh(np.corrcoef(X.T))
+    assert lost == pytest.approx(values[0] / 3, rel=0.2)
+
+
+# ----- flat rows
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (2, 16), (1, 4, 4, 4)])
+def test_flat_rows_are_read_in_their_shape(shape):
+    X = np.random.default_rng(0).random((40, *shape), dtype=np.float32)
+    flat = X.reshape(40, -1)
+    model, whole = (quick(image_shape=shape).fit(data) for data in (flat, X))
+    np.testing.assert_array_equal(model.transform(flat), whole.transform(X))
+    np.testing.assert_array_equal(model.transform(X), whole.transform(flat))
+    assert model.sample_shape_ == shape
+    assert model.sample(3).shape == model.reconstruct(X)[:3].shape == (3, flat.shape[1])
+    assert whole.sample(3).shape == whole.reconstruct(flat)[:3].shape == (3, *shape)
+
+
+def test_flat_rows_stay_flat_on_disk(tmp_path):
+    X = np.random.default_rng(0).random((40, 64), dtype=np.float32)
+    model = quick(image_shape=(1, 8, 8)).fit(X)
+    model.save(tmp_path)
+    np.testing.assert_array_equal(SWAE.load(tmp_path).reconstruct(X), model.reconstruct(X))
+
+
+@pytest.mark.parametrize(
+    ("shape", "sentence"),
+    [
+        ((1, 8, 9), r"have shape \(64,\), but the model wants \(1, 8, 9\), or flat rows of 72"),
+        ((1, 0, 8), "image_shape has to be up to four whole numbers >= 1"),
+        ((1.0, 8, 8), "image_shape has to be"),
+        ((), "image_shape has to be"),
+        ("1x8x8", "image_shape has to be .* but is '1x8x8'"),
+        ((1, 2, 2, 4, 4), "image_shape has to be up to four"),
+    ],
+)
+def test_a_shape_that_rows_do_not_have_is_refused(shape, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        quick(image_shape=shape).fit(np.ones((40, 64)))
+
+
+def test_a_shape_that_items_do_not_have_is_refused():
+    with pytest.raises(DataError, match=r"have shape \(64,\), but image_shape is \(1, 8, 8\)"):
+        quick(image_shape=(1, 8, 8)).fit(TensorDataset(torch.rand(40, 64)))
+
+
+# ----- in parts
+
+
+def test_parts_train_as_epochs_do():
+    X = np.random.default_rng(0).random((100, 5), dtype=np.float32)
+    settings = {"schedule": "constant", "validation_size": 0, "batch_size": 30}
+    whole = quick(max_epochs=3, **settings).fit(X)
+    parts = quick(**settings)
+    for _ in range(3):
+        parts.partial_fit(X)
+    np.testing.assert_array_equal(parts.transform(X), whole.transform(X))
+    assert (parts.n_epochs_, parts.n_steps_) == (3, 12)
+
+
+def test_parts_of_any_size_go_on():
+    X = table()
+    model = quick().partial_fit(X[:50])
+    scale = model.autoencoder_.scaling.mean.clone()
+    for part in (X[50:], X[:1], X[:7]):
+        model.partial_fit(part)
+    assert torch.equal(model.autoencoder_.scaling.mean, scale)
+    assert model.n_epochs_ == 4
+    assert np.isfinite(model.score_samples(X)).all()
+    with pytest.raises(ValueError, match="expecting 3 features"):
+        model.partial_fit(X[:, :2])
+    with pytest.raises(TypeError, match="partial_fit wants an array"):
+        model.partial_fit(TensorDataset(torch.tensor(X)))
+
+
+def test_a_stored_model_goes_on(tmp_path):
+    X = table()
+    model = quick().fit(X)
+    model.save(tmp_path)
+    loaded = SWAE.load(tmp_path)
+    before = loaded.transform(X)
+    assert loaded.partial_fit(X).n_epochs_ == 4
+    assert not np.array_equal(loaded.transform(X), before)
+
+
+# ----- normal or not
+
+
+def test_errors_and_distances_are_those_of_the_definition(generator):
+    x = torch.rand(6, 3, generator=generator)
+    model = Autoencoder(*build((3,), 2), SlicedWassersteinLoss(Uniform(2)), "mse", "linear")
+    with torch.no_grad():
+        z = model.encode(x)
+        expected = ((x - model.decode(z)) ** 2).mean(dim=1)
+        torch.testing.assert_close(row_errors(model, x, z), expected)
+    z, samples = torch.tensor([[0.0, 0.0], [3.0, 4.0]]), torch.tensor([[0.0, 0.0], [0.0, 1.0]])
+    torch.testing.assert_close(distances(z, samples), torch.tensor([0.0, 18**0.5]))
+
+
+def test_normality_counts_deviations(generator):
+    x = torch.rand(6, 3, generator=generator)
+    model = Autoencoder(*build((3,), 2), SlicedWassersteinLoss(Uniform(2)), "mse", "linear")
+    samples = Uniform(2).sample(50, generator)
+    with torch.no_grad():
+        z = model.encode(x)
+        e, delta = row_errors(model, x, z), distances(z, samples)
+        s = normality(model, x, samples, Typical(1.0, 2.0, 3.0, 4.0))
+    torch.testing.assert_close(s, -((e - 1) / 2 + (delta - 3) / 4))
+
+
+def test_training_data_are_normal_and_others_are_not():
+    X = table(600)
+    model = SWAE(max_epochs=30).fit(X)
+    scores = model.score_samples(X)
+    assert scores.shape == (600,)
+    assert abs(scores.mean()) < 0.3
+    odd = X.copy()
+    odd[:, 0] = X[::-1, 0]  # each column as before, but not what they have in common
+    assert model.score_samples(odd).mean() < scores.mean() - 1
+    far = X + 8 * X.std(axis=0) * [1, 1, 1]
+    assert (model.score_samples(far) < np.quantile(scores, 0.01)).all()
+
+
+def test_scores_do_not_depend_on_the_other_rows():
+    X = table(2500)
+    model = quick().fit(X)
+    scores = model.score_samples(X)  # in three parts
+    np.testing.assert_allclose(model.score_samples(X[1990:2010]), scores[1990:2010], rtol=1e-4)
+
+
+def test_an_interrupted_training_has_scores_too():
+    X = table()
+    model = quick()
+    next(model.fit_epochs(X))
+    assert np.isfinite(model.score_samples(X)).all()
+
+
+def test_weights_alone_know_nothing_typical():
+    encoder, decoder = (network.state_dict() for network in build((3,), 2))
+    model = SWAE.from_weights(encoder, decoder, (3,))
+    with pytest.raises(ValueError, match="score_samples wants a model that was trained here"):
+        model.score_samples(table())
