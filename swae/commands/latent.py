@@ -13,8 +13,10 @@ from .. import latent
 from ..data import as_samples, to_float
 from ..estimator import SWAE
 from ..flags import Parser
+from ..latent import check_least, decoded
 from ..plotting import extent_of, latent_grid
 from ..seeding import stream
+from ..strips import in_sigmas
 from .drawing import draw_lattice, draw_strips
 from .files import read_codes, write_result
 from .opening import open_model, open_run, run_parser
@@ -44,13 +46,13 @@ def interpolate(words: list[str]) -> int:
     )
     args = parser.read(words)
     check_pair_flags(args)
-    check_least("steps", args.steps, 2)
+    check_least("--steps", args.steps, 2)
     target = parser.target(args)
 
     pairs = sampled_pairs if args.codes is None else coded_pairs
     model, (a, b), names, inputs = pairs(args)
     z = latent.interpolate(a, b, args.steps, args.kind)
-    x = decoded(model, z)
+    x = decoded(model.inverse_transform, z)
     share = latent.inside(z, model.prior_)
     if share is not None:
         print(f"{share:.1%} of the {z.shape[0] * z.shape[1]} codes are inside the prior")
@@ -75,7 +77,7 @@ def modes(words: list[str]) -> int:
         "--sigma", type=float, default=3.0, help="Standard deviations to either side of the mean."
     )
     args = parser.read(words)
-    check_least("steps", args.steps, 2)
+    check_least("--steps", args.steps, 2)
     if not 0 < args.sigma < np.inf:
         raise ValueError(f"--sigma has to be a number above 0, but is {args.sigma}.")
     target = parser.target(args)
@@ -89,7 +91,7 @@ def modes(words: list[str]) -> int:
     columns = [in_sigmas(t) for t in np.linspace(-args.sigma, args.sigma, args.steps)]
     write_result(
         target,
-        decoded(model, z),
+        decoded(model.inverse_transform, z),
         lambda x: draw_strips(x, left=left, columns=columns),
         z=z,
         **found._asdict(),
@@ -104,7 +106,7 @@ def grid(words: list[str]) -> int:
     parser.add_output("grid.png")
     parser.add_argument("-n", "--number", type=int, default=25, help="Number of codes a side.")
     args = parser.read(words)
-    check_least("number", args.number, 1)
+    check_least("--number", args.number, 1)
     target = parser.target(args)
 
     model = open_model(args)
@@ -151,7 +153,7 @@ def check_pair_flags(args: Any) -> None:  # noqa: ANN401 - parsed flags
     if args.codes is not None and args.data is not None:
         raise ValueError(f"data has to be left out with --from, but is {args.data}.")
     if args.pairs is not None:
-        check_least("pairs", args.pairs, 1)
+        check_least("--pairs", args.pairs, 1)
 
 
 Ends = tuple[NDArray[Any], NDArray[Any]]
@@ -197,23 +199,7 @@ def chosen(args: Any, n: int) -> torch.Tensor:  # noqa: ANN401 - parsed flags
     return torch.randperm(n, generator=stream(args.seed, "pairs"))[: 2 * pairs].reshape(-1, 2)
 
 
-def decoded(model: SWAE, z: NDArray[Any]) -> NDArray[Any]:
-    r"""Decodes the codes of paths, with shape (n, steps, d)."""
-
-    x = model.inverse_transform(z.reshape(-1, z.shape[-1]))
-    return x.reshape(*z.shape[:-1], *x.shape[1:])
-
-
 def say_modes(found: latent.Modes, what: str) -> None:
     print(f"{what}\nmode      sigma   share  together")
     for i, (sigma, share) in enumerate(zip(found.sigma, found.share, strict=True), start=1):
         print(f"{i:>4} {sigma:>10.4f} {share:>7.1%} {found.share[:i].sum():>9.1%}")
-
-
-def in_sigmas(t: float) -> str:
-    return "mean" if abs(t) < 1e-9 else f"{t:+.3g}σ".replace("-", "\N{MINUS SIGN}")
-
-
-def check_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"--{name} has to be at least {least}, but is {value}.")
