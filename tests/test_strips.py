@@ -7,7 +7,7 @@ from PIL import Image
 
 from swae.montage import latent_grid
 from swae.plotting import save
-from swae.strips import in_sigmas, APART, lattice, strips
+from swae.strips import APART, in_sigmas, lattice, strips
 
 EXTENT = (-2.0, 2.0, -1.0, 3.0)
 
