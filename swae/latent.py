@@ -224,14 +224,14 @@ def along(
 
 
 def decoded(decode: Callable[[Floats], Floats], z: Floats) -> Floats:
-    r"""Decodes the codes of paths.
+    r"""Decodes the codes of paths, or others in any number of axes.
 
     Arguments:
         decode: The decoder, from codes :math:`(n, d)` to samples :math:`(n, *)`.
-        z: The codes of the paths, with shape :math:`(n, \text{steps}, d)`.
+        z: The codes, with shape :math:`(\dots, d)`, as :math:`(n, \text{steps}, d)`.
 
     Returns:
-        The samples, with shape :math:`(n, \text{steps}, *)`.
+        The samples, with shape :math:`(\dots, *)`.
 
     Example:
         >>> decoded(lambda z: z[:, :1], np.zeros((2, 3, 5))).shape

@@ -2,6 +2,7 @@ r"""Walking through the codes of a run: between two, along the main directions, 
 
 __all__ = ["grid", "interpolate", "modes"]
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..estimator import SWAE
 from ..flags import Parser
 from ..latent import check_least, decoded
 from ..plotting import extent_of, latent_grid
+from ..progress import Reporter
 from ..seeding import stream
 from ..strips import in_sigmas
 from .drawing import draw_lattice, draw_strips
@@ -29,6 +31,12 @@ r"""The most modes that are drawn where nobody says how many."""
 
 SHOWN = 5000
 r"""The samples of the prior whose extent a grid has; few miss the borders."""
+
+MOST = 100_000
+r"""The most codes that are walked through: no page has room for more, and few memories."""
+
+AT_ONCE = 1000
+r"""The codes that are decoded between two reports, a whole batch of the estimator's."""
 
 
 def interpolate(words: list[str]) -> int:
@@ -51,8 +59,9 @@ def interpolate(words: list[str]) -> int:
 
     pairs = sampled_pairs if args.codes is None else coded_pairs
     model, (a, b), names, inputs = pairs(args)
+    check_most("--steps", args.steps, codes=len(a) * args.steps)
     z = latent.interpolate(a, b, args.steps, args.kind)
-    x = decoded(model.inverse_transform, z)
+    x = decode(model, z)
     share = latent.inside(z, model.prior_)
     if share is not None:
         print(f"{share:.1%} of the {z.shape[0] * z.shape[1]} codes are inside the prior")
@@ -85,13 +94,14 @@ def modes(words: list[str]) -> int:
     model, samples = open_run(args)
     codes = model.transform(samples)
     found = latent.modes(codes, min(MODES, *codes.shape) if args.k is None else args.k)
+    check_most("--steps", args.steps, codes=len(found.sigma) * args.steps)
     say_modes(found, f"{len(samples):,} samples of {args.data}, split {args.split}")
     z = latent.along(found, steps=args.steps, sigmas=args.sigma)
     left = [f"mode {i} ({share:.0%})" for i, share in enumerate(found.share, start=1)]
     columns = [in_sigmas(t) for t in np.linspace(-args.sigma, args.sigma, args.steps)]
     write_result(
         target,
-        decoded(model.inverse_transform, z),
+        decode(model, z),
         lambda x: draw_strips(x, left=left, columns=columns),
         z=z,
         **found._asdict(),
@@ -107,6 +117,7 @@ def grid(words: list[str]) -> int:
     parser.add_argument("-n", "--number", type=int, default=25, help="Number of codes a side.")
     args = parser.read(words)
     check_least("--number", args.number, 1)
+    check_most("--number", args.number, codes=args.number**2)
     target = parser.target(args)
 
     model = open_model(args)
@@ -117,7 +128,7 @@ def grid(words: list[str]) -> int:
         )
     extent = extent_of(model.sample_codes(SHOWN))
     z = latent_grid(extent, args.number).numpy()
-    write_result(target, model.inverse_transform(z), lambda x: draw_lattice(x, extent), z=z)
+    write_result(target, decode(model, z), lambda x: draw_lattice(x, extent), z=z)
     return 0
 
 
@@ -197,6 +208,32 @@ def chosen(args: Any, n: int) -> torch.Tensor:  # noqa: ANN401 - parsed flags
             f"holds {n}."
         )
     return torch.randperm(n, generator=stream(args.seed, "pairs"))[: 2 * pairs].reshape(-1, 2)
+
+
+def check_most(option: str, value: int, codes: int) -> None:
+    if codes > MOST:
+        raise ValueError(
+            f"{option} has to ask for at most {MOST:,} codes in all, but {value} asks for "
+            f"{codes:,}."
+        )
+
+
+def decode(model: SWAE, z: NDArray[Any]) -> NDArray[Any]:
+    r"""Decodes the codes of paths; says how far it is where they are many."""
+
+    if z[..., 0].size <= AT_ONCE:
+        return decoded(model.inverse_transform, z)
+
+    def reported(codes: NDArray[Any]) -> NDArray[Any]:
+        with closing(Reporter(unit="codes")) as report:
+            report.start("", total=len(codes))
+            parts = []
+            for part in np.split(codes, range(AT_ONCE, len(codes), AT_ONCE)):
+                parts.append(model.inverse_transform(part))
+                report(None, len(part), {})
+        return np.concatenate(parts)
+
+    return decoded(reported, z)
 
 
 def say_modes(found: latent.Modes, what: str) -> None:
