@@ -50,6 +50,7 @@ from .ingest import (
     ingest,
     intact,
     rejects,
+    remove,
     room,
     shape_of,
 )
@@ -156,6 +157,8 @@ def make_folder(home: Path) -> None:
 def locked(lock: Path) -> Iterator[None]:
     """Holds a lock that goes when the process does; its file stays, for others may wait at it."""
 
+    if lock.is_dir():
+        remove(lock)
     with lock.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -175,7 +178,7 @@ def make(
     r"""Fills a cache that is not there, not whole, or damaged."""
 
     for name in (MANIFEST, ARRAY):  # from here on it is unfinished
-        (home / name).unlink(missing_ok=True)
+        remove(home / name)
     blocks = ingest(folder, files, framing, home, progress)
     manifest = {"folder": printable(folder.absolute()), "blocks": blocks, "sha256": sum_of(blocks)}
     content = to_json(manifest)

@@ -371,6 +371,44 @@ def test_a_damaged_cache_is_built_anew(folder, caplog, damage, reason):
     assert same(read, expected)
 
 
+def put_a_folder(path):
+    path.unlink(missing_ok=True)
+    path.mkdir()
+    (path / "x").write_text("")
+
+
+@pytest.mark.parametrize("name", ["images.npy", "manifest.json", ".lock"])
+def test_a_folder_where_a_file_should_be_is_replaced(folder, name):
+    expected = read_folder(folder, FRAMING)
+    open_folder(folder, FRAMING)
+    put_a_folder(home() / name)
+    if name == ".lock":
+        (home() / "manifest.json").unlink()
+    assert same(open_folder(folder, FRAMING), expected)
+    assert names() == {"images.npy", "manifest.json", ".lock"}
+
+
+@pytest.mark.parametrize("name", ["part", "journal"])
+def test_a_folder_where_an_unfinished_file_should_be_is_replaced(folder, monkeypatch, name):
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, "finish", 0)
+        with pytest.raises(FaultError):
+            open_folder(folder, FRAMING)
+    put_a_folder(next(cache_folder().glob(f"*/{name}")))
+    assert same(open_folder(folder, FRAMING), read_folder(folder, FRAMING))
+    assert names() == {"images.npy", "manifest.json", ".lock"}
+
+
+def test_a_link_where_a_file_should_be_is_replaced_and_not_followed(folder, tmp_path):
+    open_folder(folder, FRAMING)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/x").write_text("kept")
+    (home() / "images.npy").unlink()
+    (home() / "images.npy").symlink_to(tmp_path / "own")
+    assert same(open_folder(folder, FRAMING), read_folder(folder, FRAMING))
+    assert (tmp_path / "own/x").read_text() == "kept"
+
+
 def test_a_mapped_file_outlives_its_replacement(folder):
     read = open_folder(folder, FRAMING)
     before = read.x.clone()
