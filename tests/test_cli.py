@@ -447,6 +447,13 @@ def test_evaluate_prints_one_object(here, capsys):
     assert json.loads(capsys.readouterr().out)["n"] == 48
 
 
+@pytest.mark.parametrize("command", ["evaluate", "reconstruct", "encode", "modes"])
+def test_help_says_how_other_images_are_framed(command, capsys):
+    assert main([command, "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Images of another folder are cut and resized as the run's were, unless --crop" in said
+
+
 def test_evaluate_prints_a_table(here, capsys):
     assert main(["evaluate", "run"]) == 0
     text = capsys.readouterr().out

@@ -24,7 +24,11 @@ def run_parser(command: str, what: str, *, data: bool = False) -> Parser:
     parser.add_argument("run", type=str, help="Run folder, or a model's folder.")
     if data:
         parser.add_argument(
-            "data", nargs="?", type=str, help=f"{DATA_HELP} The run's if left out."
+            "data",
+            nargs="?",
+            type=str,
+            help=f"{DATA_HELP} The run's if left out. Images of another folder are cut and "
+            "resized as the run's were, unless --crop and --image-size say otherwise.",
         )
         add_data_flags(parser)
         parser.add_argument(
