@@ -633,6 +633,18 @@ def test_the_command_line_resumes_and_uses_a_mapped_folder(folder, tmp_path, mon
     assert "crop=8" in capsys.readouterr().err
 
 
+def test_what_is_skipped_is_told_once(folder, tmp_path, monkeypatch, caplog):
+    """Without held-back samples the folder is read for either split, and both lack the file."""
+    monkeypatch.setattr("swae.commands.fit.draw_figures", lambda *_: None)
+    words = ["fit", str(folder), "--image-size", "8", "--batch-size", "16", "--max-epochs", "1"]
+    for name in "ab":  # the next command tells it again
+        caplog.clear()
+        run = ["--validation-size", "0", "--out", str(tmp_path / name)]
+        with caplog.at_level(logging.WARNING, logger="swae"):
+            assert main([*words, *run]) == 0
+        assert caplog.text.count("1 of 121 images") == 1
+
+
 def test_a_folder_of_classes(tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / "photos" / name).mkdir(parents=True)
