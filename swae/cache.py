@@ -4,9 +4,10 @@ To decode is the slow part of reading a folder, and what is decoded may be large
 So the bytes :math:`(n, c, h, w)` go into a file, in the order of the folder's files, and training
 maps it. The contract:
 
-* The file has a folder of its own, named by a key: a sum of the files' paths, sizes and times of
-  change, of the :class:`~swae.images.Framing`, and of the versions of the programs. Another key is
-  another file; nothing that is there is ever changed.
+* The file has a folder of its own, named by a key: a sum of where the images' folder really lies,
+  of the paths in it, the sizes and the times of change of its files (of content or of mode, links
+  followed), of the :class:`~swae.images.Framing`, and of the versions of the programs. Another key
+  is another file; nothing that is there is ever changed.
 * It holds exactly what :func:`swae.images.read_folder` returns for the folder.
 * It gets its name when it is whole and on the disk (:mod:`swae.ingest`), and only then its
   manifest: a folder without one is unfinished. When a file is opened its sums are checked; what
@@ -49,6 +50,7 @@ from .ingest import (
     ingest,
     intact,
     rejects,
+    remove,
     room,
     shape_of,
 )
@@ -155,6 +157,8 @@ def make_folder(home: Path) -> None:
 def locked(lock: Path) -> Iterator[None]:
     """Holds a lock that goes when the process does; its file stays, for others may wait at it."""
 
+    if lock.is_dir():
+        remove(lock)
     with lock.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -174,7 +178,7 @@ def make(
     r"""Fills a cache that is not there, not whole, or damaged."""
 
     for name in (MANIFEST, ARRAY):  # from here on it is unfinished
-        (home / name).unlink(missing_ok=True)
+        remove(home / name)
     blocks = ingest(folder, files, framing, home, progress)
     manifest = {"folder": printable(folder.absolute()), "blocks": blocks, "sha256": sum_of(blocks)}
     content = to_json(manifest)

@@ -20,6 +20,7 @@ __all__ = [
     "ingest",
     "intact",
     "rejects",
+    "remove",
     "room",
     "shape_of",
 ]
@@ -227,7 +228,16 @@ def discard(home: Path) -> None:
     r"""Removes what an interrupted process left."""
 
     for name in ("journal", "part"):
-        (home / name).unlink(missing_ok=True)
+        remove(home / name)
+
+
+def remove(path: Path) -> None:
+    r"""Removes what has a file's place in a cache, were it a folder."""
+
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 @final
@@ -244,6 +254,8 @@ class Writer:
     def __init__(self, home: Path, folder: Path, files: Sequence[str], channels: int) -> None:
         self.home, self.folder, self.files, self.channels = home, folder, files, channels
         self.blocks = restored(home)
+        if not self.blocks:
+            discard(home)
         self.shape = shape_of(self.blocks)
         self.needed = 0
         self.file: BinaryIO | None = None

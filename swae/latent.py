@@ -6,7 +6,7 @@ give codes; the decoder does the rest:
 
     a, b = model.transform(X[:4]), model.transform(X[4:8])
     z = interpolate(a, b, steps=9)                       # (4, 9, d)
-    x = model.inverse_transform(z.reshape(-1, z.shape[-1]))
+    x = decoded(model.inverse_transform, z)              # (4, 9, *)
 
 A path from :math:`a` to :math:`b` is the line, or follows the sphere. With the norms
 :math:`\alpha, \beta` of the codes, their directions :math:`u, v` and the angle :math:`\theta`
@@ -26,9 +26,9 @@ The modes of codes are their principal components. With the mean :math:`\mu` and
 .. math:: z_i(t) = \mu + t \, \sigma_i v_i , \qquad t \in [-3, 3] .
 """
 
-__all__ = ["Kind", "Modes", "along", "inside", "interpolate", "modes"]
+__all__ = ["Kind", "Modes", "along", "decoded", "inside", "interpolate", "modes"]
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -221,6 +221,25 @@ def along(
     t = sigmas * np.arange(1 - steps, steps, 2) / (steps - 1)  # zero is exact in the middle
     arms = (modes.sigma * modes.directions).T[chosen]
     return modes.mean + t[:, None] * arms[:, None]
+
+
+def decoded(decode: Callable[[Floats], Floats], z: Floats) -> Floats:
+    r"""Decodes the codes of paths, or others in any number of axes.
+
+    Arguments:
+        decode: The decoder, from codes :math:`(n, d)` to samples :math:`(n, *)`.
+        z: The codes, with shape :math:`(\dots, d)`, as :math:`(n, \text{steps}, d)`.
+
+    Returns:
+        The samples, with shape :math:`(\dots, *)`.
+
+    Example:
+        >>> decoded(lambda z: z[:, :1], np.zeros((2, 3, 5))).shape
+        (2, 3, 1)
+    """
+
+    x = decode(z.reshape(-1, z.shape[-1]))
+    return x.reshape(*z.shape[:-1], *x.shape[1:])
 
 
 def inside(codes: Codes, prior: Prior) -> float | None:

@@ -161,7 +161,7 @@ class Run:
             )
         for name, old in self.read_config().items():
             new = settings.get(name)
-            if name not in RESUMABLE and name in settings and new != old:
+            if name not in RESUMABLE and name in settings and not is_same(old, new):
                 raise RunError(
                     f"The run in {self.path} has {name}={old!r}, but {name}={new!r} is asked for; "
                     "--resume goes on with the same settings."
@@ -197,6 +197,18 @@ class Run:
         lines = [json.dumps({"file": file, "reason": reason}) for file, reason in rejected]
         if lines:
             write_file(self.rejected, ("\n".join(lines) + "\n").encode())
+
+
+def is_same(old: object, new: object) -> bool:
+    r"""Tells whether two settings are one; so are two ways to one place, whole paths as we store.
+
+    Example:
+        >>> is_same("/data/photos", "/data/old/../photos"), is_same("digits", "/data/digits")
+        (True, False)
+    """
+
+    whole = all(isinstance(value, str) and os.path.isabs(value) for value in (old, new))
+    return old == new or (whole and os.path.realpath(str(old)) == os.path.realpath(str(new)))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ they are and vectors as lines in small cells on one scale. `lattice` draws what 
 Like :mod:`swae.plotting`, this knows arrays and no model.
 """
 
-__all__ = ["lattice", "strips"]
+__all__ = ["in_sigmas", "lattice", "strips"]
 
 import math
 import textwrap
@@ -252,3 +252,15 @@ def places(edges: NDArray[np.int64], room: int) -> range:
 
     pitch = abs(int(edges[1] - edges[0])) if len(edges) > 1 else room
     return range(0, len(edges), math.ceil(room / pitch))
+
+
+def in_sigmas(t: float) -> str:
+    r"""Names the step of a mode that is so many standard deviations from the mean.
+
+    Example:
+        >>> [in_sigmas(t) for t in (-1.5, 0.0, 3.0)]
+        ['−1.5σ', 'mean', '+3σ']
+    """
+
+    # The middle of evenly spaced numbers may miss zero by their rounding.
+    return "mean" if abs(t) < 1e-9 else f"{t:+.3g}σ".replace("-", "\N{MINUS SIGN}")

@@ -6,13 +6,16 @@ import time
 import pytest
 import torch
 
+from benchmarks import likelihood
 from benchmarks.ingest import FRAMINGS, SIZE, by_pillow, by_swae, synthetic, watch
+from benchmarks.likelihood import PENALTIES, fit
 from benchmarks.penalty import WAYS, draw
 from benchmarks.timing import interleaved, peak
 from benchmarks.training import plain_networks
 from benchmarks.variance import CASES, choices, spread
 from swae.images import find, read_folder
 from swae.networks import build
+from swae.sources import load
 
 
 @pytest.mark.parametrize("samples", [60, 180])
@@ -82,3 +85,16 @@ def test_choices_are_all_pairs(d):
 def test_spread():
     assert spread([1.0], 2) == "1.00"
     assert spread([1.0, 3.0], 1) == "2.0 ± 1.4"
+
+
+def test_a_row_of_the_likelihood_is_a_fit():
+    train = load("digits").select(torch.arange(40))
+    rows = [fit("uniform", penalty, 0.1, train, train, epochs=1) for penalty in PENALTIES]
+    for row, penalty in zip(rows, PENALTIES, strict=True):
+        assert (row["prior"], row["penalty"], row["weight"]) == ("uniform", penalty, 0.1)
+        assert row["deviation"] == pytest.approx(row["codes"].std())
+        assert row["deviation of the prior"] == pytest.approx(3**-0.5, rel=0.02)
+        assert row["mse"] > 0
+    panels = likelihood.draw(rows, train.labels).axes
+    titles = [ax.get_title(loc="left") for ax in panels]
+    assert titles == [f"uniform, {penalty}" for penalty in PENALTIES]

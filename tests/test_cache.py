@@ -371,6 +371,44 @@ def test_a_damaged_cache_is_built_anew(folder, caplog, damage, reason):
     assert same(read, expected)
 
 
+def put_a_folder(path):
+    path.unlink(missing_ok=True)
+    path.mkdir()
+    (path / "x").write_text("")
+
+
+@pytest.mark.parametrize("name", ["images.npy", "manifest.json", ".lock"])
+def test_a_folder_where_a_file_should_be_is_replaced(folder, name):
+    expected = read_folder(folder, FRAMING)
+    open_folder(folder, FRAMING)
+    put_a_folder(home() / name)
+    if name == ".lock":
+        (home() / "manifest.json").unlink()
+    assert same(open_folder(folder, FRAMING), expected)
+    assert names() == {"images.npy", "manifest.json", ".lock"}
+
+
+@pytest.mark.parametrize("name", ["part", "journal"])
+def test_a_folder_where_an_unfinished_file_should_be_is_replaced(folder, monkeypatch, name):
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, "finish", 0)
+        with pytest.raises(FaultError):
+            open_folder(folder, FRAMING)
+    put_a_folder(next(cache_folder().glob(f"*/{name}")))
+    assert same(open_folder(folder, FRAMING), read_folder(folder, FRAMING))
+    assert names() == {"images.npy", "manifest.json", ".lock"}
+
+
+def test_a_link_where_a_file_should_be_is_replaced_and_not_followed(folder, tmp_path):
+    open_folder(folder, FRAMING)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/x").write_text("kept")
+    (home() / "images.npy").unlink()
+    (home() / "images.npy").symlink_to(tmp_path / "own")
+    assert same(open_folder(folder, FRAMING), read_folder(folder, FRAMING))
+    assert (tmp_path / "own/x").read_text() == "kept"
+
+
 def test_a_mapped_file_outlives_its_replacement(folder):
     read = open_folder(folder, FRAMING)
     before = read.x.clone()
@@ -593,6 +631,18 @@ def test_the_command_line_resumes_and_uses_a_mapped_folder(folder, tmp_path, mon
     assert main(["reconstruct", "a", "-n", "3"]) == 0
     assert main([*words[:-1], "3", "--out", "b", "--resume", "--crop", "7"]) == 2
     assert "crop=8" in capsys.readouterr().err
+
+
+def test_what_is_skipped_is_told_once(folder, tmp_path, monkeypatch, caplog):
+    """Without held-back samples the folder is read for either split, and both lack the file."""
+    monkeypatch.setattr("swae.commands.fit.draw_figures", lambda *_: None)
+    words = ["fit", str(folder), "--image-size", "8", "--batch-size", "16", "--max-epochs", "1"]
+    for name in "ab":  # the next command tells it again
+        caplog.clear()
+        run = ["--validation-size", "0", "--out", str(tmp_path / name)]
+        with caplog.at_level(logging.WARNING, logger="swae"):
+            assert main([*words, *run]) == 0
+        assert caplog.text.count("1 of 121 images") == 1
 
 
 def test_a_folder_of_classes(tmp_path):

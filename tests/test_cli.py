@@ -418,6 +418,15 @@ def test_resume_wants_the_same_data(here, capsys):
     refused(capsys, words, 3, "data is not what the checkpoint was trained on")
 
 
+def test_resume_takes_another_way_to_the_data(here):
+    (here / "link").symlink_to(".")
+    (here / "below").mkdir()
+    words = ["--out", "new", "--max-epochs", "3"]
+    assert fit(*words, "--stop-after", "1") == 0
+    assert fit(*words, "--resume", "--stop-after", "2", data="link/data.npz") == 0
+    assert fit(*words, "--resume", data="below/../data.npz") == 0
+
+
 def test_stop_after_an_epoch_that_is_behind(here, capsys):
     words = ["fit", "data.npz", *SMALL, "--out", "new", "--stop-after", "1"]
     assert main(words) == 0
@@ -436,6 +445,13 @@ def test_evaluate_prints_one_object(here, capsys):
     assert json.loads(capsys.readouterr().out) == result
     assert main(["evaluate", "run", "data.npz", "--split", "train", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n"] == 48
+
+
+@pytest.mark.parametrize("command", ["evaluate", "reconstruct", "encode", "modes"])
+def test_help_says_how_other_images_are_framed(command, capsys):
+    assert main([command, "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Images of another folder are cut and resized as the run's were, unless --crop" in said
 
 
 def test_evaluate_prints_a_table(here, capsys):

@@ -204,7 +204,9 @@ def test_the_run_is_one_like_those_of_fit(here, capsys):
     assert sorted(p.name for p in Path("run").iterdir()) == ["config.yaml", "model"]
 
     assert main(["info", "run"]) == 0
-    assert "203,250" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "203,250" in said
+    assert "epochs             none here (imported)\n" in said
     x = np.random.default_rng(0).integers(0, 256, (50, 1, 28, 28), dtype=np.uint8)
     np.save("x.npy", x)
     assert main(["evaluate", "run", "x.npy"]) == 0

@@ -1,5 +1,7 @@
 """The commands that walk through codes: pictures, arrays, tables, and their refusals."""
 
+import functools
+import re
 import shutil
 
 import numpy as np
@@ -9,7 +11,9 @@ from PIL import Image
 from swae import SWAE
 from swae.cli import main
 from swae.commands import fit as commands
+from swae.commands import latent as walks
 from swae.latent import interpolate, modes
+from swae.progress import Reporter
 
 SMALL = ("--batch-size", "16", "--n-projections", "10", "--max-epochs", "1")
 SHAPES = {"images": (1, 8, 8), "matrices": (6, 4), "vectors": (5,)}
@@ -210,6 +214,15 @@ def test_modes_are_told(here, capsys):
         ),
         (["modes", "run-images", "--sigma", "inf"], "--sigma has to be a number"),
         (["grid", "run-images", "-n", "0"], "--number has to be at least 1, but is 0"),
+        (
+            ["grid", "run-images", "-n", "2000"],
+            "--number has to ask for at most 100,000 codes in all",
+        ),
+        (
+            ["interpolate", "run-images", "--steps", "100000"],
+            "but 100000 asks for 600,000.",
+        ),
+        (["modes", "run-images", "--steps", "100000"], "but 100000 asks for 200,000."),
     ],
 )
 def test_walks_are_refused(here, capsys, words, sentence):
@@ -223,3 +236,18 @@ def test_a_grid_covers_the_prior(here, capsys):
     np.testing.assert_allclose(
         np.unique(z[:, 0].round(5)), [-0.84, -0.42, 0, 0.42, 0.84], atol=0.01
     )
+
+
+def test_many_codes_are_reported_and_few_are_not(here, capsys, monkeypatch):
+    monkeypatch.setattr(walks, "Reporter", functools.partial(Reporter, every=0))
+    for n, lines in ((31, 0), (33, 2)):
+        words = ["grid", "run-images", "-n", f"{n}", "--out", f"{n}.npz"]
+        capsys.readouterr()
+        assert main(words) == 0
+        said = capsys.readouterr().err.splitlines()
+        assert len(said) == lines
+        arrays = load(f"{n}.npz")
+        expected = SWAE.load("run-images/model").inverse_transform(arrays["z"])
+        np.testing.assert_array_equal(arrays["x"], expected)
+    assert re.fullmatch(r" 92%  [\d,]+ codes/s  00:00 left", said[0])
+    assert said[1].startswith("100%")

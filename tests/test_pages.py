@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from swae.commands.paper import flattened
+from swae.commands.publishing import flattened
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from swae.cli import main
 from swae.commands import fit as fit_module
-from swae.commands.paper import FIGURES, flattened
-from swae.paper import mnist, quantiles, shift, slicing, unrolling
+from swae.commands.publishing import flattened
+from swae.paper import FIGURES, mnist, quantiles, shift, slicing, unrolling
 from swae.paper.studio import Studio, mean_and_deviation
 
 

@@ -190,6 +190,27 @@ def test_settings_are_those_of_the_start(run):
     assert run.resume_point(SETTINGS | {"data_dir": "/elsewhere", "device": "cuda"}) is None
 
 
+def test_the_data_of_the_start_may_be_spelt_otherwise(run, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "others").mkdir()
+    (tmp_path / "link").symlink_to("photos")
+    run.path.mkdir()
+    run.write_config(SETTINGS | {"data": str(tmp_path / "photos")})
+    for name in ("photos", "link", "others/../photos"):
+        assert run.resume_point(SETTINGS | {"data": str(tmp_path / name)}) is None
+    for data in (str(tmp_path / "others"), "photos", "mnist", None):
+        with pytest.raises(RunError, match="has data="):
+            run.resume_point(SETTINGS | {"data": data})
+
+
+def test_a_name_is_no_file_of_that_name(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run.path.mkdir()
+    run.write_config(SETTINGS | {"data": "digits"})
+    with pytest.raises(RunError, match="has data='digits'"):
+        run.resume_point(SETTINGS | {"data": str(tmp_path / "digits")})
+
+
 def test_numbers_come_back_as_they_were(run):
     run.path.mkdir()
     numbers = {"a": 1 / 12, "b": 1e-05, "c": 1e20, "d": 0.1 + 0.2, "e": None, "f": True}

@@ -7,7 +7,7 @@ from PIL import Image
 
 from swae.montage import latent_grid
 from swae.plotting import save
-from swae.strips import APART, lattice, strips
+from swae.strips import APART, in_sigmas, lattice, strips
 
 EXTENT = (-2.0, 2.0, -1.0, 3.0)
 
@@ -171,3 +171,10 @@ def test_a_map_of_another_scale_is_spread():
 def test_a_map_wants_a_square_number():
     with pytest.raises(ValueError, match=r"decoded has to hold k \* k samples, .* but has 6"):
         lattice(rand(6, 1, 8, 8), EXTENT)
+
+
+def test_steps_are_named_in_standard_deviations():
+    names = [in_sigmas(t) for t in np.linspace(-3, 3, 9)]
+    assert names[:3] == ["−3σ", "−2.25σ", "−1.5σ"]
+    assert names[4] == in_sigmas(-1e-16) == "mean"
+    assert names[-1] == "+3σ"

@@ -26,7 +26,7 @@ from ..seeding import stream
 from ..sources import NAMES
 from ..training import Epoch
 from .drawing import draw_pairs, draw_samples, on_page
-from .opening import DATA_HELP, listen, load_split
+from .opening import DATA_HELP, listen, load_split, once
 
 SHOWN = 5000
 r"""The most codes that a picture shows."""
@@ -72,7 +72,7 @@ def fit(words: list[str]) -> int:
     run = Run(Path(args.out)) if args.out else Run.numbered(Path(args.data).stem)
     model = SWAE(**parser.model_settings(args))
     model.check()
-    with run.claimed(overwrite=args.overwrite, resume=args.resume):
+    with run.claimed(overwrite=args.overwrite, resume=args.resume), once():
         train = load_split(args, "train", model.random_state)
         keep_freed_memory()  # from here on: what reading the data took is given back
         fit_in(run, model, train, args)

@@ -2,6 +2,7 @@ r"""Walking through the codes of a run: between two, along the main directions, 
 
 __all__ = ["grid", "interpolate", "modes"]
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ from .. import latent
 from ..data import as_samples, to_float
 from ..estimator import SWAE
 from ..flags import Parser
+from ..latent import check_least, decoded
 from ..plotting import extent_of, latent_grid
+from ..progress import Reporter
 from ..seeding import stream
+from ..strips import in_sigmas
 from .drawing import draw_lattice, draw_strips
 from .files import read_codes, write_result
 from .opening import open_model, open_run, run_parser
@@ -27,6 +31,12 @@ r"""The most modes that are drawn where nobody says how many."""
 
 SHOWN = 5000
 r"""The samples of the prior whose extent a grid has; few miss the borders."""
+
+MOST = 100_000
+r"""The most codes that are walked through: no page has room for more, and few memories."""
+
+AT_ONCE = 1000
+r"""The codes that are decoded between two reports, a whole batch of the estimator's."""
 
 
 def interpolate(words: list[str]) -> int:
@@ -44,13 +54,14 @@ def interpolate(words: list[str]) -> int:
     )
     args = parser.read(words)
     check_pair_flags(args)
-    check_least("steps", args.steps, 2)
+    check_least("--steps", args.steps, 2)
     target = parser.target(args)
 
     pairs = sampled_pairs if args.codes is None else coded_pairs
     model, (a, b), names, inputs = pairs(args)
+    check_most("--steps", args.steps, codes=len(a) * args.steps)
     z = latent.interpolate(a, b, args.steps, args.kind)
-    x = decoded(model, z)
+    x = decode(model, z)
     share = latent.inside(z, model.prior_)
     if share is not None:
         print(f"{share:.1%} of the {z.shape[0] * z.shape[1]} codes are inside the prior")
@@ -75,7 +86,7 @@ def modes(words: list[str]) -> int:
         "--sigma", type=float, default=3.0, help="Standard deviations to either side of the mean."
     )
     args = parser.read(words)
-    check_least("steps", args.steps, 2)
+    check_least("--steps", args.steps, 2)
     if not 0 < args.sigma < np.inf:
         raise ValueError(f"--sigma has to be a number above 0, but is {args.sigma}.")
     target = parser.target(args)
@@ -83,13 +94,14 @@ def modes(words: list[str]) -> int:
     model, samples = open_run(args)
     codes = model.transform(samples)
     found = latent.modes(codes, min(MODES, *codes.shape) if args.k is None else args.k)
+    check_most("--steps", args.steps, codes=len(found.sigma) * args.steps)
     say_modes(found, f"{len(samples):,} samples of {args.data}, split {args.split}")
     z = latent.along(found, steps=args.steps, sigmas=args.sigma)
     left = [f"mode {i} ({share:.0%})" for i, share in enumerate(found.share, start=1)]
     columns = [in_sigmas(t) for t in np.linspace(-args.sigma, args.sigma, args.steps)]
     write_result(
         target,
-        decoded(model, z),
+        decode(model, z),
         lambda x: draw_strips(x, left=left, columns=columns),
         z=z,
         **found._asdict(),
@@ -104,7 +116,8 @@ def grid(words: list[str]) -> int:
     parser.add_output("grid.png")
     parser.add_argument("-n", "--number", type=int, default=25, help="Number of codes a side.")
     args = parser.read(words)
-    check_least("number", args.number, 1)
+    check_least("--number", args.number, 1)
+    check_most("--number", args.number, codes=args.number**2)
     target = parser.target(args)
 
     model = open_model(args)
@@ -115,7 +128,7 @@ def grid(words: list[str]) -> int:
         )
     extent = extent_of(model.sample_codes(SHOWN))
     z = latent_grid(extent, args.number).numpy()
-    write_result(target, model.inverse_transform(z), lambda x: draw_lattice(x, extent), z=z)
+    write_result(target, decode(model, z), lambda x: draw_lattice(x, extent), z=z)
     return 0
 
 
@@ -151,7 +164,7 @@ def check_pair_flags(args: Any) -> None:  # noqa: ANN401 - parsed flags
     if args.codes is not None and args.data is not None:
         raise ValueError(f"data has to be left out with --from, but is {args.data}.")
     if args.pairs is not None:
-        check_least("pairs", args.pairs, 1)
+        check_least("--pairs", args.pairs, 1)
 
 
 Ends = tuple[NDArray[Any], NDArray[Any]]
@@ -197,23 +210,33 @@ def chosen(args: Any, n: int) -> torch.Tensor:  # noqa: ANN401 - parsed flags
     return torch.randperm(n, generator=stream(args.seed, "pairs"))[: 2 * pairs].reshape(-1, 2)
 
 
-def decoded(model: SWAE, z: NDArray[Any]) -> NDArray[Any]:
-    r"""Decodes the codes of paths, with shape (n, steps, d)."""
+def check_most(option: str, value: int, codes: int) -> None:
+    if codes > MOST:
+        raise ValueError(
+            f"{option} has to ask for at most {MOST:,} codes in all, but {value} asks for "
+            f"{codes:,}."
+        )
 
-    x = model.inverse_transform(z.reshape(-1, z.shape[-1]))
-    return x.reshape(*z.shape[:-1], *x.shape[1:])
+
+def decode(model: SWAE, z: NDArray[Any]) -> NDArray[Any]:
+    r"""Decodes the codes of paths; says how far it is where they are many."""
+
+    if z[..., 0].size <= AT_ONCE:
+        return decoded(model.inverse_transform, z)
+
+    def reported(codes: NDArray[Any]) -> NDArray[Any]:
+        with closing(Reporter(unit="codes")) as report:
+            report.start("", total=len(codes))
+            parts = []
+            for part in np.split(codes, range(AT_ONCE, len(codes), AT_ONCE)):
+                parts.append(model.inverse_transform(part))
+                report(None, len(part), {})
+        return np.concatenate(parts)
+
+    return decoded(reported, z)
 
 
 def say_modes(found: latent.Modes, what: str) -> None:
     print(f"{what}\nmode      sigma   share  together")
     for i, (sigma, share) in enumerate(zip(found.sigma, found.share, strict=True), start=1):
         print(f"{i:>4} {sigma:>10.4f} {share:>7.1%} {found.share[:i].sum():>9.1%}")
-
-
-def in_sigmas(t: float) -> str:
-    return "mean" if abs(t) < 1e-9 else f"{t:+.3g}σ".replace("-", "\N{MINUS SIGN}")
-
-
-def check_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"--{name} has to be at least {least}, but is {value}.")

@@ -1,9 +1,11 @@
 r"""Opening a run and its data, for every command that uses one."""
 
-__all__ = ["DATA_HELP", "listen", "load_split", "open_model", "open_run", "run_parser"]
+__all__ = ["DATA_HELP", "listen", "load_split", "once", "open_model", "open_run", "run_parser"]
 
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +26,11 @@ def run_parser(command: str, what: str, *, data: bool = False) -> Parser:
     parser.add_argument("run", type=str, help="Run folder, or a model's folder.")
     if data:
         parser.add_argument(
-            "data", nargs="?", type=str, help=f"{DATA_HELP} The run's if left out."
+            "data",
+            nargs="?",
+            type=str,
+            help=f"{DATA_HELP} The run's if left out. Images of another folder are cut and "
+            "resized as the run's were, unless --crop and --image-size say otherwise.",
         )
         add_data_flags(parser)
         parser.add_argument(
@@ -43,6 +49,26 @@ def listen() -> None:
     logging.basicConfig(format="swae: %(message)s", level=logging.INFO)
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning_fabric")
+
+
+@contextmanager
+def once() -> Iterator[None]:
+    r"""Lets the log say nothing twice: the splits of a folder lack the same files."""
+
+    said: set[str] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        new = message not in said
+        said.add(message)
+        return new
+
+    logger = logging.getLogger("swae")
+    logger.addFilter(is_new)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_new)
 
 
 def load_split(args: Any, split: Literal["train", "test"], seed: int) -> Samples:  # noqa: ANN401

@@ -1,29 +1,24 @@
-r"""Drawing the figures of the paper, with the numbers under them and what made them."""
+r"""Drawing the figures of the paper, from trainings that go on where they were interrupted."""
 
 __all__ = ["paper"]
 
 import importlib
-import json
 import os
 import shlex
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
-from .. import __version__
-from ..canvas import save
-from ..checkpoint import write_file
 from ..flags import Parser
 from ..paper import FIGURES
-from ..paper.studio import Plate, Studio
+from ..paper.studio import Studio
 from ..run import Run, RunError
 from .fit import fit as fit_command
 from .opening import listen
+from .publishing import publish
 
 
 def paper(words: list[str]) -> int:
@@ -121,55 +116,3 @@ def is_finished(run: Run, words: list[str]) -> bool:
     data = Path(str(config.get("data"))).name == Path(words[0]).name
     ended = bool(rows) and rows[-1]["epoch"] == config.get("max_epochs")
     return same and data and ended and (run.model / "config.json").exists()
-
-
-def publish(name: str, plate: Plate, studio: Studio, command: str, seconds: float) -> None:
-    r"""Writes a figure's pictures and numbers, and prints the numbers."""
-
-    files = []
-    for part, figure in plate.pictures.items():
-        for suffix in (".png", ".svg"):
-            file = studio.out / f"{name}{'-' * bool(part)}{part}{suffix}"
-            try:
-                files.append(save(figure, file))
-            except OSError as error:
-                raise OSError(
-                    f"{file} can't be written ({error.strerror}); make room, and the same command "
-                    "draws it again."
-                ) from error
-    record = {
-        "figure": name,
-        "command": command,
-        "trainings": list(dict.fromkeys(studio.commands)),
-        "seconds": round(seconds, 1),
-        "seconds_of_training": round(training_seconds(studio), 1),
-        "swae": __version__,
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "numbers": plate.numbers,
-    }
-    file = studio.out / f"{name}.json"
-    write_file(file, (json.dumps(record, indent=2) + "\n").encode())
-    for key, value in flattened(plate.numbers).items():
-        print(f"  {key:<32} {value if isinstance(value, int) else format(value, '.6g')}")
-    for path in (*files, file):
-        print(f"  {path}")
-
-
-def training_seconds(studio: Studio) -> float:
-    r"""Adds up the epochs of the runs that a figure trained, now or before."""
-
-    runs = {words[words.index("--out") + 1] for words in map(shlex.split, studio.commands)}
-    return sum(row["seconds"] for run in runs for row in Run(Path(run)).rows())
-
-
-def flattened(numbers: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    r"""Returns nested numbers under names with dots."""
-
-    flat: dict[str, Any] = {}
-    for name, value in numbers.items():
-        if isinstance(value, Mapping):
-            flat |= flattened(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat

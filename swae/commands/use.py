@@ -107,7 +107,7 @@ def info(words: list[str]) -> int:
         for part in ("encoder", "decoder")
     }
     print(f"{'samples':<18} {'x'.join(map(str, model.sample_shape_))}")
-    print(f"{'epochs':<18} {model.n_epochs_}")
+    print(f"{'epochs':<18} {model.n_epochs_ or 'none here (imported)'}")
     for part, count in counts.items():
         print(f"{part:<18} {count:,} parameters")
     for name, value in model.settings_.items():

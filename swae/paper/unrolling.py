@@ -50,9 +50,7 @@ def draw(studio: Studio) -> Plate:
         z, evaluation = model.transform(x_test), model.evaluate(x_test)
         place = panel(figure, 450 + seed * 336, 80, 310, 310)
         plane(place, f"start {seed + 1}", LIMITS, ("$z_1$", "" if seed else "$z_2$"))
-        place.scatter(
-            z[:, 0], z[:, 1], c=t_test, cmap="viridis", s=3, linewidths=0, rasterized=True
-        )
+        place.scatter(z[:, 0], z[:, 1], c=t_test, **DOTS)
         place.set_title(
             f"SW2 {evaluation.match.sw2:.5f}", loc="right", fontsize=SMALL, color=GREY, pad=8
         )

@@ -13,10 +13,10 @@ import torch
 from matplotlib.figure import Figure
 
 from ..estimator import SWAE
-from ..latent import along, inside, interpolate, modes
+from ..latent import along, decoded, inside, interpolate, modes
 from ..metrics import match_prior
 from ..plotting import samples
-from ..strips import strips
+from ..strips import in_sigmas, strips
 from .faces import MANY, faces, numbers_of, train
 from .studio import Plate, Studio
 
@@ -33,10 +33,10 @@ def draw(studio: Studio) -> Plate:
     half_way = match_prior(torch.from_numpy((a + b) / 2), model.prior_)
 
     pictures = {
-        "interpolations": decoded(
+        "interpolations": drawn(
             model, paths, columns=[f"{t:.3g}" for t in np.linspace(0, 1, STEPS)]
         ),
-        "modes": decoded(
+        "modes": drawn(
             model,
             along(axes, steps=STEPS, sigmas=3.0),
             left=[f"mode {i + 1}" for i in range(MODES)],
@@ -56,11 +56,7 @@ def draw(studio: Studio) -> Plate:
     return Plate(pictures, numbers)
 
 
-def in_sigmas(t: float) -> str:
-    return f"{t:+.3g}σ".replace("-", "\N{MINUS SIGN}") if t else "mean"
-
-
-def decoded(
+def drawn(
     model: SWAE,
     z: np.ndarray,
     left: list[str] | None = None,
@@ -68,5 +64,4 @@ def decoded(
 ) -> Figure:
     r"""Draws what codes with shape (n, steps, d) decode to."""
 
-    x = model.inverse_transform(z.reshape(-1, z.shape[-1])).clip(0, 1)
-    return strips(x.reshape(*z.shape[:2], *x.shape[1:]), left, columns)
+    return strips(decoded(model.inverse_transform, z).clip(0, 1), left, columns)
