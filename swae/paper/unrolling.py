@@ -23,7 +23,8 @@ DOTS: dict[str, Any] = {"cmap": "viridis", "s": 3, "linewidths": 0, "rasterized"
 LIMITS = (-1.3, 1.3, -1.3, 1.3)
 WORDS = (
     *("--prior", "uniform", "--reconstruction", "mse", "--output", "linear"),
-    *("--reg-weight", "1", "--learning-rate", "0.005", "--batch-size", "100"),
+    *("--standardize", "false", "--reg-weight", "1"),
+    *("--learning-rate", "0.005", "--batch-size", "100"),
 )
 
 
