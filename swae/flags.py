@@ -24,7 +24,21 @@ from .estimator import SWAE
 IN_PYTHON_ONLY = ("encoder", "decoder")
 r"""Parameters that no flag can give."""
 
+
+def sizes(value: Any) -> tuple[int, ...] | None:  # noqa: ANN401 - a word, or what YAML holds
+    r"""Reads a shape: ``1,28,28``, ``1x28x28`` or a list of numbers."""
+
+    if value in (None, "null", "None"):
+        return None
+    parts = re.split(r"[,x]", value.strip("[]() ")) if isinstance(value, str) else value
+    try:
+        return tuple(int(part) for part in parts)
+    except (TypeError, ValueError):
+        raise ValueError from None  # which the parser puts into words
+
+
 TYPES: dict[str, Any] = {
+    "image_shape": sizes,
     "prior": str | None,
     "p": float,
     "reconstruction": Reconstruction | None,
@@ -112,6 +126,8 @@ class Parser(ArgumentParser):
             return self.refusal(*found.groups())
         if found := re.match(r"Option '(\w+)' is not accepted", sentence):
             return self.unknown(found[1], [action.dest for action in self._actions])
+        if found := re.match(r"argument (--[\w-]+): invalid sizes value: (.*)", sentence):
+            return f"{found[1]} has to be sizes as 1,28,28, but is {found[2].rstrip('.')}."
         if sentence.startswith("Unexpected config"):
             return "--config wants a YAML file of settings by name."
         sentence = sentence.removeprefix('Parser key "config": ')
@@ -178,7 +194,8 @@ def model_parameters() -> dict[str, inspect.Parameter]:
 def as_flags(settings: dict[str, Any]) -> dict[str, Any]:
     r"""Returns the estimator's parameters under the names that --config reads."""
 
-    return {FLAGS.get(name, name): settings[name] for name in model_parameters()}
+    flags = {FLAGS.get(name, name): settings[name] for name in model_parameters()}
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in flags.items()}
 
 
 def add_model_flags(parser: Parser) -> None:

@@ -73,7 +73,7 @@ def fit(words: list[str]) -> int:
     model = SWAE(**parser.model_settings(args))
     model.check()
     with run.claimed(overwrite=args.overwrite, resume=args.resume), once():
-        train = load_split(args, "train", model.random_state)
+        train = load_split(args, "train", model)
         keep_freed_memory()  # from here on: what reading the data took is given back
         fit_in(run, model, train, args)
         draw_figures(run, model, train)
@@ -156,7 +156,7 @@ def held_out(model: SWAE, args: Any) -> tuple[Samples, str]:  # noqa: ANN401 - p
 
     if model.validation_ is not None:
         return model.validation_, "held-back training samples"
-    return load_split(args, "test", model.random_state), "test samples"
+    return load_split(args, "test", model), "test samples"
 
 
 def row_of(epoch: Epoch, model: Autoencoder, evaluation: Evaluation) -> dict[str, Any]:

@@ -3,6 +3,7 @@ r"""Opening a run and its data, for every command that uses one."""
 __all__ = ["DATA_HELP", "listen", "load_split", "once", "open_model", "open_run", "run_parser"]
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,16 +72,22 @@ def once() -> Iterator[None]:
         logger.removeFilter(is_new)
 
 
-def load_split(args: Any, split: Literal["train", "test"], seed: int) -> Samples:  # noqa: ANN401
-    return load(
+def load_split(args: Any, split: Literal["train", "test"], model: SWAE) -> Samples:  # noqa: ANN401
+    r"""Reads a split of data, in the shape that a model sees."""
+
+    samples = load(
         args.data,
         split,
         data_dir=args.data_dir,
-        seed=seed,
+        seed=model.random_state,
         image_size=args.image_size,
         crop=args.crop,
         progress=Reader(),
     )
+    shape = model.image_shape
+    if shape is None or samples.shape != (math.prod(shape),):
+        return samples
+    return samples.reshape(shape)
 
 
 def open_model(args: Any) -> SWAE:  # noqa: ANN401 - parsed flags
@@ -103,4 +110,4 @@ def open_run(args: Any) -> tuple[SWAE, Samples]:  # noqa: ANN401 - parsed flags
             setattr(args, name, config.get(name))
     if args.data is None:
         raise RunError(f"{args.run} does not say what data it was trained on; name some.")
-    return model, load_split(args, args.split, model.random_state)
+    return model, load_split(args, args.split, model)

@@ -27,7 +27,8 @@ def evaluate(words: list[str]) -> int:
         return 0
 
     print(f"{flat['n']:,} samples of {args.data}, split {args.split}")
-    for name, unit in (("bce", "nats"), ("l1", ""), ("mse", ""), ("psnr", "dB")):
+    scale = "of standardised values" if model.autoencoder_.scaling is not None else ""
+    for name, unit in (("bce", "nats"), ("l1", scale), ("mse", scale), ("psnr", "dB")):
         if flat[name] is not None:
             print(f"{name:<14} {flat[name]:.5f} {unit}".rstrip())
     for name in ("sw2", "sw2_axes", "sw2_principal"):
