@@ -28,6 +28,7 @@ __all__ = [
     "as_samples",
     "check_finite",
     "holdout",
+    "in_order",
     "to_float",
 ]
 
@@ -177,11 +178,12 @@ def to_float(x: Tensor) -> Tensor:
     )
 
 
-def check_finite(x: Tensor) -> None:
+def check_finite(x: Tensor, name: str = "X") -> None:
     r"""Refuses NaN and infinity.
 
     Arguments:
         x: The samples, :math:`(n, \dots)`.
+        name: What the sentence calls them.
 
     Raises:
         DataError: If a value is not finite. It names the first such row and their number.
@@ -195,12 +197,12 @@ def check_finite(x: Tensor) -> None:
         return
     bad = (~torch.isfinite(x.reshape(len(x), -1))).any(dim=1).nonzero().flatten()
     raise DataError(
-        f"X must be finite in float32, but {len(bad)} of its {len(x)} rows hold NaN or infinity, "
-        f"the first of them row {int(bad[0])}: repair or remove them."
+        f"{name} must be finite in float32, but {len(bad)} of its {len(x)} rows hold NaN or "
+        f"infinity, the first of them row {int(bad[0])}: repair or remove them."
     )
 
 
-def as_samples(X: object, labels: object = None) -> Samples:
+def as_samples(X: object, labels: object = None, *, name: str = "X") -> Samples:
     r"""Brings an array under the contract, without a copy where it is there already.
 
     Bytes are kept, other integers and other floating types become float32.
@@ -208,6 +210,7 @@ def as_samples(X: object, labels: object = None) -> Samples:
     Arguments:
         X: The samples, a NumPy array or a tensor of shape :math:`(n, \dots)`, channels first.
         labels: The labels, :math:`(n,)`, integers. If :py:`None`, there are none.
+        name: What sentences call the samples.
 
     Raises:
         TypeError: If :py:`X` is not a dense array of real numbers.
@@ -220,48 +223,49 @@ def as_samples(X: object, labels: object = None) -> Samples:
         torch.float32
     """
 
-    x = as_tensor(X)
+    x = as_tensor(X, name)
     if x.ndim < 2:
         raise ValueError(
-            f"X must have a row per sample, (n, d) or (n, c, h, w), got shape {tuple(x.shape)}: "
-            "reshape one sample with X.reshape(1, -1), one feature with X.reshape(-1, 1)."
+            f"{name} must have a row per sample, (n, d) or (n, c, h, w), got shape "
+            f"{tuple(x.shape)}: reshape one sample with {name}.reshape(1, -1), one feature with "
+            f"{name}.reshape(-1, 1)."
         )
     if x.numel() == 0:
-        raise ValueError(f"X must hold at least one value, got shape {tuple(x.shape)}.")
-    check_finite(x)
+        raise ValueError(f"{name} must hold at least one value, got shape {tuple(x.shape)}.")
+    check_finite(x, name)
     return Samples(x, None if labels is None else as_labels(labels, len(x)).to(x.device))
 
 
-def as_tensor(X: object) -> Tensor:
+def as_tensor(X: object, name: str = "X") -> Tensor:
     """Casts to uint8 or float32 what holds real numbers."""
 
     if isinstance(X, Tensor):
         if X.layout != torch.strided:
             raise TypeError(
-                f"X must be dense, got a sparse tensor ({X.layout}): use X.to_dense()."
+                f"{name} must be dense, got a sparse tensor ({X.layout}): use {name}.to_dense()."
             )
         if X.dtype == torch.bool or X.dtype.is_complex:
-            raise wrong_type(X.dtype)
+            raise wrong_type(X.dtype, name)
         return X.detach() if X.dtype == torch.uint8 else X.detach().to(torch.float32)
     if not hasattr(X, "__array__"):
         sparse = hasattr(X, "toarray")
         raise TypeError(
-            f"X must be a {'dense ' if sparse else ''}NumPy array or tensor, got "
-            f"{type(X).__name__}: use {'X.toarray()' if sparse else 'np.asarray(X)'}."
+            f"{name} must be a {'dense ' if sparse else ''}NumPy array or tensor, got "
+            f"{type(X).__name__}: use {f'{name}.toarray()' if sparse else f'np.asarray({name})'}."
         )
     array = np.asarray(X)
     if array.dtype.kind not in "uif":
-        raise wrong_type(array.dtype)
+        raise wrong_type(array.dtype, name)
     if array.dtype == np.uint8:
         return from_numpy(array)
     with np.errstate(over="ignore"):  # what overflows is refused as infinite, with its row
         return from_numpy(array.astype(np.float32, copy=False))
 
 
-def wrong_type(dtype: object) -> TypeError:
+def wrong_type(dtype: object, name: str) -> TypeError:
     return TypeError(
-        f"X must hold real numbers (uint8, another integer or floating type), got {dtype}: "
-        "cast it to the one that is meant, as X.astype('float32')."
+        f"{name} must hold real numbers (uint8, another integer or floating type), got {dtype}: "
+        f"cast it to the one that is meant, as {name}.astype('float32')."
     )
 
 
@@ -542,6 +546,27 @@ def dataset_loader(
     check_batch_size(batch_size, len(data), drop_last)
     order = EpochOrder(len(data), seed)
     return DataLoader(data, batch_size, sampler=order, drop_last=drop_last, collate_fn=collate)
+
+
+def in_order(data: Dataset[Any], size: int) -> Samples:
+    r"""Reads the samples of a map-style dataset, one after the other.
+
+    Arguments:
+        data: The dataset, whose items are as :class:`LoaderBatches` wants them.
+        size: The number of samples that are fetched at once.
+
+    Raises:
+        TypeError: If the dataset has no length or no items by number.
+    """
+
+    if not (hasattr(data, "__getitem__") and isinstance(data, Sized)):
+        raise TypeError(
+            f"A dataset must have __getitem__ and __len__, which {type(data).__name__} has not."
+        )
+    batches = [as_batch(item) for item in DataLoader(data, size, collate_fn=collate)]
+    if not batches:
+        raise ValueError("The dataset must hold at least one sample, but is empty.")
+    return as_samples(torch.cat([batch.x for batch in batches]))
 
 
 @final

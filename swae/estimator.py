@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.utils import Tags
+from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -47,6 +47,7 @@ from .data import (
     Samples,
     as_samples,
     holdout,
+    in_order,
     to_float,
 )
 from .linear import LinearDecoder, LinearEncoder, is_bounded, start_at_pca_
@@ -56,7 +57,7 @@ from .presets import GROWTH_FROM, PAPER, Penalty, Preset, check_count
 from .priors import Prior, Ring
 from .projections import Slices
 from .seeding import stream
-from .settings import batch_size, check, output_for, resolve, setting
+from .settings import batch_size, check, check_seed, output_for, resolve, setting
 from .stopping import Best
 from .storage import FORMAT, given_again, plain, read_config
 from .training import (
@@ -500,9 +501,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
                 to be: the number and names of columns, and whether rows are flat.
         """
 
-        samples = X
-        if not isinstance(X, Samples):
-            samples = as_samples(X if isinstance(X, Tensor) else self._array(X, reset=reset))
+        samples = X if isinstance(X, Samples) else self._read(X, reset=reset)
         shape = self.sample_shape_ if not reset else self.image_shape or samples.shape
         shape = tuple(map(int, shape))
         if reset:
@@ -515,6 +514,16 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
                 f"The samples of X have shape {samples.shape}, but the model wants {shape}{flat}."
             )
         return samples.reshape(shape)
+
+    def _read(self, X: Any, *, reset: bool) -> Samples:  # noqa: ANN401 - any array
+        if isinstance(X, DataLoader):
+            raise TypeError(
+                "X has to be an array or a dataset, but is a DataLoader, whose order is its own; "
+                "give its dataset."
+            )
+        if isinstance(X, Dataset):
+            return in_order(X, CHUNK)
+        return as_samples(X if isinstance(X, Tensor) else self._array(X, reset=reset))
 
     def _array(self, X: Any, *, reset: bool) -> Any:  # noqa: ANN401 - any array
         r"""Checks rows as scikit-learn does, names of columns included."""
@@ -642,7 +651,9 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         """
 
         decode = self.fitted_.autoencoder_.decode
-        codes = as_samples(Z if isinstance(Z, Tensor) else np.asarray(Z))
+        if not isinstance(Z, Tensor):
+            Z = check_array(Z, ensure_all_finite=False, estimator=self, input_name="Z")
+        codes = as_samples(Z, name="Z")
         if codes.shape != (self.latent_dim,):
             raise DataError(
                 f"Z has to have {self.latent_dim} columns, as latent_dim is, but its rows have "
@@ -672,12 +683,14 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             ValueError: If n is less than 1.
         """
 
-        check_count("n", n)
         return self.inverse_transform(self.fitted_.sample_codes(n, seed=seed))
 
     def sample_codes(self, n: int, *, seed: int | None = None) -> np.ndarray[Any, Any]:
         r"""Draws codes from the prior, with shape :math:`(n, d)`; see :meth:`sample`."""
 
+        check_count("n", n)
+        if seed is not None:
+            check_seed("seed", seed)
         generator = stream(self.random_state if seed is None else seed, "sample")
         codes: np.ndarray[Any, Any] = self.prior_.sample(n, generator).numpy(force=True)
         return codes

@@ -11,7 +11,8 @@ follows from the data:
 
 __all__ = ["batch_size", "check", "in_unit_interval", "output_for", "resolve", "setting"]
 
-from collections.abc import Mapping
+import difflib
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any, get_args
 
@@ -55,8 +56,7 @@ def check(params: Params) -> None:
 
     for name, known in NAMES.items():
         value = setting(params, name)
-        if value not in get_args(known):
-            raise ValueError(f"{name} has to be one of {get_args(known)}, but is {value!r}.")
+        check_name(name, value, get_args(known))
     for name, zero in NUMBERS.items():
         check_number(name, setting(params, name), zero=zero)
     for name in SWITCHES:
@@ -66,7 +66,7 @@ def check(params: Params) -> None:
     for name in ("batch_size", "max_epochs", "patience"):
         if params[name] is not None:
             check_count(name, params[name])
-    check_seed(params["random_state"])
+    check_seed("random_state", params["random_state"])
     check_shape(params["image_shape"])
     check_validation(params)
     resolve_slices(setting(params, "slices"), params["latent_dim"])
@@ -83,9 +83,17 @@ def check(params: Params) -> None:
     device_for(params["device"])
 
 
-def check_seed(seed: Any) -> None:  # noqa: ANN401 - to be judged
+def check_name(name: str, value: Any, known: Sequence[str]) -> None:  # noqa: ANN401 - to be judged
+    if value in known:
+        return
+    near = difflib.get_close_matches(str(value), known, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{name} has to be one of {known}, but is {value!r}.{hint}")
+
+
+def check_seed(name: str, seed: Any) -> None:  # noqa: ANN401 - to be judged
     if not isinstance(seed, Integral) or isinstance(seed, bool):
-        raise ValueError(f"random_state has to be a whole number, but is {seed!r}.")
+        raise ValueError(f"{name} has to be a whole number, but is {seed!r}.")
 
 
 def check_shape(shape: Any) -> None:  # noqa: ANN401 - to be judged

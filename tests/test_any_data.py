@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -270,3 +271,89 @@ def test_weights_alone_know_nothing_typical():
     model = SWAE.from_weights(encoder, decoder, (3,))
     with pytest.raises(ValueError, match="score_samples wants a model that was trained here"):
         model.score_samples(table())
+
+
+# ----- what no call takes
+
+BAD = {
+    "complex": (np.ones((4, 3)) + 1j, ValueError, "Complex data not supported"),
+    "sparse": (scipy.sparse.csr_array(np.ones((4, 3))), TypeError, "[Ss]parse"),
+    "objects": (np.array([[{}] * 3] * 4, dtype=object), TypeError, "must be a string or a real"),
+    "words": (np.array([["a"] * 3] * 4), ValueError, "could not convert|strings"),
+    "no rows": (np.ones((0, 3)), ValueError, "0 sample"),
+    "no columns": (np.ones((4, 0)), ValueError, "0 feature"),
+    "NaN": (np.full((4, 3), np.nan), DataError, "4 of its 4 rows hold NaN .* row 0"),
+    "infinity": (np.where(np.eye(4, 3) > 0, np.inf, 0), DataError, "first of them row 0"),
+    "too large for float32": (np.full((4, 3), 1e300), DataError, "finite in float32"),
+    "one axis": (np.ones(3), ValueError, "Reshape your data"),
+    "nothing": (None, ValueError, "array"),
+    "a number": (3.0, ValueError, "scalar"),
+    "a word": ("digits", ValueError, "scalar|string"),
+    "a list of unequal rows": ([[1.0, 2.0, 3.0], [1.0]], ValueError, "inhomogeneous"),
+    "a complex tensor": (torch.ones(4, 3) + 1j, TypeError, "must hold real numbers"),
+    "a sparse tensor": (torch.ones(4, 3).to_sparse(), TypeError, "must be dense"),
+    "truth": (torch.ones(4, 3) > 0, TypeError, "must hold real numbers"),
+    "an empty tensor": (torch.ones(0, 3), ValueError, "at least one value|at least 2 samples"),
+    "a loader": (
+        DataLoader(TensorDataset(torch.ones(4, 3))),
+        (TypeError, ValueError),
+        "DataLoader",
+    ),
+}
+CALLS = (
+    "transform", "inverse_transform", "score", "score_samples", "reconstruct", "evaluate",
+    "partial_fit", "fit", "fit_transform",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return quick(latent_dim=3).fit(table())
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("kind", BAD)
+def test_what_is_no_data_is_refused(fitted, call, kind):
+    X, error, sentence = BAD[kind]
+    if kind == "a loader" and call.startswith("fit"):
+        pytest.skip("which fit takes")
+    model = quick(latent_dim=3) if call.startswith("fit") else fitted
+    before = fitted.n_epochs_
+    with pytest.raises(error, match=sentence):
+        getattr(model, call)(X)
+    assert fitted.n_epochs_ == before
+
+
+@pytest.mark.parametrize(
+    "call", ["transform", "score", "score_samples", "reconstruct", "evaluate"]
+)
+def test_one_row_is_enough_to_use_a_model(fitted, call):
+    getattr(fitted, call)(table(1))
+
+
+def test_a_dataset_is_read_in_order(fitted):
+    X = table(1100)
+    data = TensorDataset(torch.tensor(X), torch.arange(len(X)))
+    np.testing.assert_allclose(fitted.transform(data), fitted.transform(X), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ({"n": 0}, "n has to be a whole number >= 1, but is 0"),
+        ({"n": "3"}, "n has to be a whole number >= 1, but is '3'"),
+        ({"n": 3, "seed": 1.5}, "seed has to be a whole number, but is 1.5"),
+        ({"n": 3, "seed": "a"}, "seed has to be a whole number, but is 'a'"),
+    ],
+)
+def test_what_can_not_be_drawn_is_refused(fitted, words, sentence):
+    for draw in (fitted.sample, fitted.sample_codes):
+        with pytest.raises(ValueError, match=sentence):
+            draw(**words)
+
+
+def test_a_misspelt_name_is_told_the_nearest():
+    with pytest.raises(
+        ValueError, match="slices has to be .* is 'orthogonl'. Did you mean 'ortho"
+    ):
+        quick(slices="orthogonl").fit(table())

@@ -67,6 +67,7 @@ def test_a_table_keeps_its_units(capsys):
     capsys.readouterr()
     assert main(["sample", "run", "-n", "50", "--out", "x.npy"]) == 0
     assert abs(np.load("x.npy")[:, 0].mean() - 1e3) < 1e2
+    capsys.readouterr()
     assert main(["evaluate", "run", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures["psnr"] is None
