@@ -275,6 +275,7 @@ def test_weights_alone_know_nothing_typical():
 
 # ----- what no call takes
 
+LOADER = (TypeError, ValueError)
 BAD = {
     "complex": (np.ones((4, 3)) + 1j, ValueError, "Complex data not supported"),
     "sparse": (scipy.sparse.csr_array(np.ones((4, 3))), TypeError, "[Ss]parse"),
@@ -354,6 +355,6 @@ def test_what_can_not_be_drawn_is_refused(fitted, words, sentence):
 
 def test_a_misspelt_name_is_told_the_nearest():
     with pytest.raises(
-        ValueError, match="slices has to be .* is 'orthogonl'. Did you mean 'ortho"
+        ValueError, match=r"slices has to be .* is 'orthogonl'\. Did you mean 'ortho"
     ):
         quick(slices="orthogonl").fit(table())
