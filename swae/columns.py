@@ -75,8 +75,8 @@ def check_names(
         >>> check_names("a.csv", ["age", "sex"], ["age"], "sexe")
         Traceback (most recent call last):
             ...
-        ValueError: label_column must be a column of a.csv ('age', 'sex'), got 'sexe'. Did you \
-mean 'sex'?
+        ValueError: label_column must be a column of a.csv ('age', 'sex'), got 'sexe'. Did you
+        mean 'sex'?
     """
 
     asked = [("columns", name) for name in columns or ()]
@@ -129,9 +129,9 @@ def matrix(
         >>> matrix("a.csv", [("age", np.array([4.0, np.nan]))], (2, 1), "row {}".format)
         Traceback (most recent call last):
             ...
-        swae.images.DataError: In a.csv the column 'age' has to hold a finite number in each row, \
-but holds none in row 1 (1 such of 2): fill or remove such rows, or choose other columns with \
---columns (columns=...).
+        swae.images.DataError: In a.csv the column 'age' has to hold a finite number in each row,
+        but holds none in row 1 (1 such of 2): fill or remove such rows, or choose other columns
+        with --columns (columns=...).
     """
 
     x = np.empty(shape, dtype=np.float32)

@@ -32,8 +32,8 @@ def reading(what: Path | str) -> Iterator[None]:
         ...     int("one")
         Traceback (most recent call last):
             ...
-        swae.images.DataError: a.txt cannot be read (invalid literal for int() with base 10: \
-'one'): replace it by an intact one.
+        swae.images.DataError: a.txt cannot be read (invalid literal for int() with base 10:
+        'one'): replace it by an intact one.
     """
 
     try:
