@@ -46,6 +46,9 @@ r"""The images that are fetched at once."""
 
 NUMBERS = ("int", "uint", "float", "bool")
 
+INDEX = ("__index_level_", "Unnamed: ")
+r"""How the name of a column begins that pandas wrote as an index: no data."""
+
 
 def is_ours(source: str | Path) -> bool:
     r"""Tells whether a source is a data set of the library.
@@ -330,6 +333,8 @@ def numbers_of(
     r"""Returns one column of arrays, or columns of numbers beside each other."""
 
     found = [name for name in wanted if is_numbers(data.features[name], chosen)]
+    if not chosen:
+        found = [name for name in found if not name.startswith(INDEX)]
     left = [name for name in wanted if name not in found]
     if chosen and left:
         raise DataError(f"In {source} the column {left[0]!r} has to hold numbers, but does not.")

@@ -135,6 +135,14 @@ def test_numbers_beside_each_other(caplog):
     assert caplog.messages == ["These columns of datasets:e are left out: 't'."]
 
 
+def test_an_index_of_pandas_is_no_feature(caplog):
+    columns = {"Unnamed: 0": [0, 1], "a": [5, 6], "__index_level_0__": [0, 1]}
+    datasets.Dataset.from_dict(columns).save_to_disk("d")
+    assert whole("datasets:d").columns == ("a",)
+    assert "left out: 'Unnamed: 0', '__index_level_0__'." in caplog.text
+    assert whole("datasets:d", columns=["Unnamed: 0"]).x.tolist() == [[0], [1]]
+
+
 def test_one_column_of_arrays_keeps_its_shape():
     numbers().save_to_disk("d")
     matrices = whole("datasets:d", columns=["m"], label_column="b")

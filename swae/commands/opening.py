@@ -69,6 +69,8 @@ def listen() -> None:
 
     logging.basicConfig(format="swae: %(message)s", level=logging.INFO)
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+    for name in ("datasets", "huggingface_hub"):  # which have handlers of their own
+        logging.getLogger(name).propagate = False
     warnings.filterwarnings("ignore", module="lightning_fabric")
 
 
