@@ -67,6 +67,8 @@ class Samples:
         rejected: The files that could not be read, as pairs of path and reason.
         digest: A sum of the array's bytes, if it is mapped from a file.
         index: The rows of the mapped array that the samples are, int64. If :py:`None`, all.
+        columns: The names of the features, where a sample is a row of a table.
+        classes: The names of the labels 0, 1, ..., where they have names.
 
     Example:
         >>> samples = Samples(torch.zeros(5, 1, 8, 8, dtype=torch.uint8))
@@ -79,6 +81,8 @@ class Samples:
     rejected: tuple[tuple[str, str], ...] = ()
     digest: str | None = None
     index: Tensor | None = None
+    columns: tuple[str, ...] | None = None
+    classes: tuple[str, ...] = ()
 
     @property
     def x(self) -> Tensor:

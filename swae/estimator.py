@@ -501,7 +501,11 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
                 to be: the number and names of columns, and whether rows are flat.
         """
 
-        samples = X if isinstance(X, Samples) else self._read(X, reset=reset)
+        if isinstance(X, Samples):
+            samples = X
+            self._name(X.columns, reset=reset)
+        else:
+            samples = self._read(X, reset=reset)
         shape = self.sample_shape_ if not reset else self.image_shape or samples.shape
         shape = tuple(map(int, shape))
         if reset:
@@ -521,9 +525,25 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
                 "X has to be an array or a dataset, but is a DataLoader, whose order is its own; "
                 "give its dataset."
             )
-        if isinstance(X, Dataset):
-            return in_order(X, CHUNK)
-        return as_samples(X if isinstance(X, Tensor) else self._array(X, reset=reset))
+        if not isinstance(X, Tensor | Dataset):
+            return as_samples(self._array(X, reset=reset))
+        self._name(None, reset=reset)
+        return as_samples(X) if isinstance(X, Tensor) else in_order(X, CHUNK)
+
+    def _name(self, columns: Sequence[str] | None, *, reset: bool) -> None:
+        r"""Keeps the names of the columns, or holds others against them."""
+
+        names = getattr(self, "feature_names_in_", None)
+        if not reset:
+            if columns is not None and names is not None and list(columns) != list(names):
+                raise DataError(
+                    f"X has the columns {', '.join(columns)}, but the model was fitted to "
+                    f"{', '.join(names)}."
+                )
+        elif columns is not None:
+            self.feature_names_in_ = np.array(columns, dtype=object)
+        elif names is not None:
+            del self.feature_names_in_
 
     def _array(self, X: Any, *, reset: bool) -> Any:  # noqa: ANN401 - any array
         r"""Checks rows as scikit-learn does, names of columns included."""
@@ -531,8 +551,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         if getattr(X, "ndim", None) is None:
             X = np.asarray(X)
         if X.ndim > 2:  # what is no table has no names either
-            if reset and hasattr(self, "feature_names_in_"):
-                del self.feature_names_in_
+            self._name(None, reset=reset)
             return X
         least = 2 if reset else 1
         return validate_data(

@@ -238,3 +238,16 @@ def add_data_flags(parser: Parser) -> None:
         help="Side of the square that is cut out of the middle of images first, in pixels; of "
         "celeba's in those of the original 178 x 218.",
     )
+    parser.add_argument(
+        "--label-column",
+        type=str | None,
+        default=None,
+        help="Column of a table that holds the labels, whole numbers or text, where there are "
+        "some; '' for none. Of datasets:... the only column of classes if left out.",
+    )
+    parser.add_argument(
+        "--columns",
+        type=str | None,
+        default=None,
+        help="Columns of a table to use, as a,b,c; all that hold numbers if left out.",
+    )

@@ -38,7 +38,7 @@ from torch import Tensor, nn
 
 from .images import DataError
 from .networks import SLOPE, build
-from .sources import reading
+from .reading import reading
 
 SHAPE = (1, 28, 28)
 LATENT_DIM = 2

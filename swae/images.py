@@ -50,7 +50,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import IO, NamedTuple, NoReturn
 
 import numpy as np
 import torch
@@ -277,7 +277,13 @@ def decode(path: str | Path, framing: Framing = AS_IT_IS) -> NDArray[np.uint8]:
     # Before opening, because to open a FIFO is to wait for its writer.
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise ValueError("not a regular file")
-    with Image.open(path, formats=FORMATS) as image:
+    return decode_opened(path, framing)
+
+
+def decode_opened(file: str | Path | IO[bytes], framing: Framing = AS_IT_IS) -> NDArray[np.uint8]:
+    """Decodes what a file, or the memory of one, holds."""
+
+    with Image.open(file, formats=FORMATS) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise ValueError(f"{width} x {height} pixels exceed the limit of {MAX_PIXELS:,}")

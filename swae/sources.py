@@ -5,7 +5,16 @@ is said with its name: its content is never trusted, nothing in it is run, and a
 decide how much memory is taken.
 """
 
-__all__ = ["NAMES", "SOURCES", "Split", "has_images", "load"]
+__all__ = [
+    "NAMES",
+    "SOURCES",
+    "Split",
+    "from_anywhere",
+    "has_columns",
+    "has_images",
+    "is_table",
+    "load",
+]
 
 import difflib
 import gzip
@@ -13,8 +22,7 @@ import math
 import os
 import struct
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -26,10 +34,11 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import celeba, images
+from . import celeba, hub, images, tables
 from .cache import Progress, open_folder
 from .data import DataError, Samples, as_samples, holdout
 from .images import Framing
+from .reading import reading, samples_from
 
 Split = Literal["train", "test"]
 r"""The names of the splits."""
@@ -46,6 +55,8 @@ def load(
     seed: int = 0,
     image_size: int | None = None,
     crop: int | None = None,
+    label_column: str | None = None,
+    columns: Sequence[str] | None = None,
     progress: Progress | None = None,
 ) -> Samples:
     r"""Reads a source.
@@ -59,10 +70,14 @@ def load(
     | a folder                   | its images; at least two sub-folders are classes            |
     | a file `.npy`              | an array, :math:`(n, \dots)`                                |
     | a file `.npz`              | array `x`, labels `y`; `x_test`, `y_test` if there are any  |
+    | `.csv`, `.tsv`, `.parquet` | a table, its columns of numbers, see :mod:`swae.tables`     |
+    | `datasets:NAME`            | a data set of the Hugging Face hub, see :mod:`swae.hub`     |
+    | `datasets:FOLDER`          | one in a folder                                             |
 
     Where a source has no test split of its own, one in five samples is held out, drawn by the
     seed. A folder has one if it has sub-folders `train` and `test`, an archive if it has `x_test`.
-    The names win over files of the same name; write `./digits` for a folder.
+    The names win over files of the same name; write `./digits` for a folder. The label
+    :math:`-1` means not labelled.
 
     Arguments:
         source: The name, folder or file.
@@ -72,11 +87,13 @@ def load(
         seed: The seed of the held-out samples.
         image_size: The side to which the images of a folder, or CelebA's, are resized.
         crop: The side of the square that is cut out of their middle before.
+        label_column: The column of a table or of a `datasets` data set that holds the labels.
+        columns: The columns of it that are features. If :py:`None`, all that hold numbers.
         progress: Called while images are decoded into the cache, with their number and that of
             all.
 
     Raises:
-        ValueError: If there is no such source or split.
+        ValueError: If there is no such source, split or column, or a library is not installed.
         DataError: If the source cannot be found, read, or brought under the contract.
         OSError: If the cache of a large folder (:mod:`swae.cache`) cannot be written.
 
@@ -87,20 +104,47 @@ def load(
 
     if split not in ("train", "test"):
         raise ValueError(f"split must be 'train' or 'test', got {split!r}.")
-    named, path = is_named(source), expanded(source)
-    if has_images(source):
-        if named:
-            root = root_of(data_dir)
-            return celeba.read(split, root, image_size=image_size, crop=crop, progress=progress)
-        return read_images(path, split, seed, Framing(image_size, crop), progress)
-    for name, value in (("image_size", image_size), ("crop", crop)):
-        if value is not None:
-            raise ValueError(f"{name} must be left out unless source is images, got {source!r}.")
+    framing, named, path = Framing(image_size, crop), is_named(source), expanded(source)
+    check_options(source, framing, label_column, columns)
+    if named and has_images(source):
+        root = root_of(data_dir)
+        return celeba.read(split, root, image_size=image_size, crop=crop, progress=progress)
     if named:
         return SOURCES[str(source)](split, None if data_dir is None else Path(data_dir), seed)
-    if os.path.isfile(path) and path.suffix.lower() in READERS:
+    if hub.is_ours(source):
+        read, own = hub.read(
+            str(source),
+            split,
+            framing=framing,
+            label_column=label_column,
+            columns=columns,
+            progress=progress,
+        )
+        return read if own else drawn_part(read, split, seed)
+    if os.path.isdir(path):
+        return read_images(path, split, seed, framing, progress)
+    if is_file(path, tables.SUFFIXES):
+        read = tables.read(path, label_column=label_column, columns=columns)
+        return drawn_part(read, split, seed)
+    if is_file(path, READERS):
         return READERS[path.suffix.lower()](path, split, seed)
     raise no_such_source(source)
+
+
+def check_options(
+    source: str | Path, framing: Framing, label_column: str | None, columns: Sequence[str] | None
+) -> None:
+    """Refuses what a source has no use for."""
+
+    options = {
+        "image_size": (framing.image_size, has_images, "images"),
+        "crop": (framing.crop, has_images, "images"),
+        "label_column": (label_column, has_columns, "a table or datasets:..."),
+        "columns": (columns, has_columns, "a table or datasets:..."),
+    }
+    for name, (value, fits, wanted) in options.items():
+        if value is not None and not fits(source):
+            raise ValueError(f"{name} must be left out unless source is {wanted}, got {source!r}.")
 
 
 def is_named(source: str | Path) -> bool:
@@ -110,13 +154,46 @@ def is_named(source: str | Path) -> bool:
 
 
 def has_images(source: str | Path) -> bool:
-    r"""Tells whether a source is a folder of images, or made of one."""
+    r"""Tells whether a source is a folder of images, made of one, or a data set that may be."""
 
-    return str(source) == "celeba" if is_named(source) else os.path.isdir(expanded(source))
+    if is_named(source):
+        return str(source) == "celeba"
+    return hub.is_ours(source) or os.path.isdir(expanded(source))
+
+
+def is_table(source: str | Path) -> bool:
+    r"""Tells whether a source is a table, were it a file that is not there."""
+
+    path = expanded(source)
+    named = is_named(source) or hub.is_ours(source) or os.path.isdir(path)
+    return not named and path.suffix.lower() in tables.SUFFIXES
+
+
+def has_columns(source: str | Path) -> bool:
+    r"""Tells whether a source has columns with names."""
+
+    return is_table(source) or hub.is_ours(source)
+
+
+def from_anywhere(source: str) -> str:
+    r"""Returns a source such that it means the same from every folder.
+
+    Example:
+        >>> from_anywhere("digits"), from_anywhere("/data/a.csv")
+        ('digits', '/data/a.csv')
+    """
+
+    if is_named(source):
+        return source
+    return hub.from_anywhere(source) if hub.is_ours(source) else str(expanded(source).absolute())
 
 
 def expanded(source: str | Path) -> Path:
     return Path(source).expanduser()
+
+
+def is_file(path: Path, suffixes: Collection[str]) -> bool:
+    return os.path.isfile(path) and path.suffix.lower() in suffixes
 
 
 def root_of(data_dir: str | Path | None) -> Path | None:
@@ -130,8 +207,8 @@ def no_such_source(source: str | Path) -> ValueError:
     near = difflib.get_close_matches(str(source).lower(), NAMES, n=1)
     state = "is none of these" if os.path.lexists(source) else "does not exist"
     return ValueError(
-        f"source must be {', '.join(map(repr, NAMES))}, a folder of images, or a .npy or .npz "
-        f"file, got {str(source)!r}, which {state}."
+        f"source must be {', '.join(map(repr, NAMES))}, a folder of images, a .npy, .npz, .csv, "
+        f".tsv or .parquet file, or 'datasets:...', got {str(source)!r}, which {state}."
         + (f" Did you mean {near[0]!r}?" if near else " Check the spelling.")
     )
 
@@ -143,32 +220,6 @@ def drawn_part(samples: Samples, split: Split, seed: int) -> Samples:
         raise DataError("There must be at least 2 samples to hold one out for the test, got 1.")
     kept, held_out = holdout(len(samples), HELD_OUT, seed=seed)
     return samples.select(kept if split == "train" else held_out)
-
-
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Names the file in whatever goes wrong while it is read."""
-
-    try:
-        yield
-    except DataError:
-        raise
-    # A corrupt or hostile file can make a parser raise nearly anything, and announce so large an
-    # array that memory is the first to refuse.
-    except Exception as error:
-        reason = f"{error}".strip().split("\n")[0] or type(error).__name__
-        raise DataError(
-            f"{path} cannot be read ({reason}): replace it by an intact one."
-        ) from error
-
-
-def samples_from(path: Path, X: object, labels: object) -> Samples:
-    """Brings what a file holds under the contract, and names the file if that fails."""
-
-    try:
-        return as_samples(X, labels)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"In {path}: {error}") from error
 
 
 def read_images(

@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import yaml
 from PIL import Image
 
 import swae
-from swae import SWAE
+from swae import SWAE, tables
 from swae.cli import COMMANDS, main
 from swae.commands import HOME, files
 from swae.commands import fit as commands
@@ -167,7 +168,9 @@ def test_a_config_is_resolved(place):
     assert settings["data"] == str(place / "data.npz")
     assert (settings["batch_size"], settings["n_projections"], settings["seed"]) == (16, 10, 0)
     nothing = {name for name, value in settings.items() if value is None}
-    assert nothing == {"data_dir", "image_size", "crop", "patience"}
+    assert nothing == {
+        "data_dir", "image_size", "crop", "label_column", "columns", "image_shape", "patience"
+    }  # fmt: skip
 
 
 def test_vectors_have_their_pictures(here, monkeypatch):
@@ -492,7 +495,15 @@ def test_codes_keep_their_labels(here):
         np.testing.assert_array_equal(table["z1"].astype(np.float32), codes["x"][:, 1])
 
 
-@pytest.mark.parametrize("text", ["a,b\n0.5,1\n-1,0\n", "0.5,1\n-1,0\n", "0.5, 1\n-1.0, 0e0"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"a,b",label,c\n0.5,7,1\n-1,7,0\n',
+        "a,b\n0.5,1\n-1,0\n",
+        "0.5,1\n-1,0\n",
+        "0.5, 1\n-1.0, 0e0",
+    ],
+)
 def test_tables_of_others_are_read(here, text):
     """A first line that holds numbers is no line of names."""
     (here / "codes.csv").write_text(text)
@@ -501,6 +512,68 @@ def test_tables_of_others_are_read(here, text):
     np.testing.assert_array_equal(
         np.load("decoded.npy"), SWAE.load("run/model").inverse_transform(codes)
     )
+
+
+@pytest.fixture
+def table(here):
+    """A table of two kinds whose columns have names that CSV puts in quotes, and a run of it."""
+    rng = np.random.default_rng(0)
+    frame = pl.DataFrame(rng.random((60, 3)), schema=["a, cm", 'b "c"', "d"])
+    frame = frame.with_columns(kind=pl.Series(["u", "v", ""] * 20))
+    frame.write_csv(here / "table.csv")
+    frame.select("kind", "d", 'b "c"', "a, cm").write_parquet(here / "other.parquet")
+    words = ("--label-column", "kind", "--out", "of")
+    linear = ("--reconstruction", "mse", "--output", "linear")
+    assert fit(*words, *linear, data="table.csv") == 0
+    return here
+
+
+def test_a_table_from_fit_to_samples(table, capsys):
+    assert config(table / "of").items() >= {"label_column": "kind", "columns": None}.items()
+    assert main(["evaluate", "of", "--json"]) == 0
+    own = json.loads(capsys.readouterr().out)
+    assert (own["n"], len(rows(table / "of"))) == (12, 2)
+    # The columns of another table are found by their names.
+    assert main(["evaluate", "of", "other.parquet", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == own
+
+    assert main(["encode", "of", "--out", "codes.csv"]) == 0
+    codes = pl.read_csv("codes.csv")
+    assert codes.columns == ["z0", "z1", "label"]
+    assert set(codes["label"]) == {-1, 0, 1}
+    for words in (["sample", "of", "-n", "12"], ["decode", "of", "codes.csv"]):
+        assert main([*words, "--out", f"{words[0]}.csv"]) == 0
+        assert main([*words, "--out", f"{words[0]}.npy"]) == 0
+        written = tables.read(table / f"{words[0]}.csv")
+        assert written.columns == ("a, cm", 'b "c"', "d")
+        np.testing.assert_array_equal(written.x.numpy(), np.load(f"{words[0]}.npy"))
+
+
+def test_columns_are_chosen_and_kept(table, capsys):
+    words = ["--reconstruction", "mse", "--output", "linear", "--columns", 'd,"a, cm"']
+    assert fit(*words, "--out", "two", data="table.csv") == 0
+    assert config(table / "two")["columns"] == 'd,"a, cm"'
+    assert main(["encode", "two", "--out", "codes.npz"]) == 0
+    assert main(["encode", "two", "other.parquet", "--out", "others.npz"]) == 0
+    with np.load("codes.npz") as codes, np.load("others.npz") as others:
+        np.testing.assert_array_equal(codes["x"], others["x"])
+        assert codes.files == ["x"]
+
+
+def test_a_table_refused(table, capsys):
+    for words, code, sentence in (
+        (["--label-column", "Kind"], 2, "Did you mean 'kind'?"),
+        (["--columns", "d,,"], 2, "--columns has to be names, as 'age,height'"),
+        (["--columns", "kind"], 3, "the column 'kind' has to hold numbers"),
+    ):
+        refused(capsys, ["fit", "table.csv", *SMALL, *words, "--out", "no"], code, sentence)
+    with open("table.csv", "a") as file:
+        file.write("1,,3,u\n")
+    refused(capsys, ["evaluate", "of"], 3, "table.csv the column 'b \"c\"'", "none in line 62")
+    # Unless asked for, the labels of a run's table have to be in another one.
+    pl.read_parquet("other.parquet").drop("kind").write_csv("bare.csv")
+    refused(capsys, ["evaluate", "of", "bare.csv"], 2, "label_column must be a column of bare.csv")
+    assert main(["evaluate", "of", "bare.csv", "--label-column", ""]) == 0
 
 
 def test_samples_have_a_seed(here):
@@ -525,6 +598,7 @@ def test_files_are_written_once(here, capsys, command):
     """A picture where the command draws one, else an array; another only when asked for."""
     np.save("codes.npy", np.zeros((3, 2)))
     suffixes = [".npz", ".npy", ".csv"] if command == "encode" else [".png", ".npz", ".npy"]
+    suffixes += [".csv"] if command in ("sample", "decode") else []
     for suffix in suffixes:
         words = [*WRITERS[command], "--out", f"new{suffix}"]
         capsys.readouterr()
@@ -699,7 +773,7 @@ def test_more_broken_images_are_refused(here, capsys):
 @pytest.mark.parametrize(
     ("codes", "sentences"),
     [
-        (np.zeros((4, 3)), ["samples of Z have shape (3,)", "wants (2,)"]),
+        (np.zeros((4, 3)), ["Z has to have 2 columns", "have shape (3,)"]),
         (np.zeros(4), ["codes.npy has to hold codes", "(4,)"]),
         (np.array([[0, 0], [0, np.inf]]), ["row 1"]),
         (np.array([[{}]]), ["codes.npy cannot be read"]),

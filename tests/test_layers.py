@@ -15,8 +15,8 @@ LAYERS = (
     "seeding univariate projections kernels",
     "chunked sliced priors penalties networks linear scaling",
     "autoencoder",
-    "images ingest cache celeba sources data training metrics checkpoint stopping foreign latent "
-    "anomaly",
+    "images ingest cache celeba reading columns tables hub sources data training metrics "
+    "checkpoint stopping foreign latent anomaly",
     "allocator presets settings building storage estimator montage canvas plotting strips paper "
     "explorer progress run flags commands cli",
 )

@@ -311,12 +311,13 @@ def test_names_win_over_folders_unless_written_as_one(tmp_path, monkeypatch):
 
 
 def test_no_such_source(tmp_path):
-    (tmp_path / "x.csv").write_text("1,2")
+    (tmp_path / "x.txt").write_text("1,2")
     for source, message in (
         ("mnits", "'digits', 'mnist', 'fashion-mnist'.*'mnits'.*not exist. Did you mean 'mnist'"),
         ("Digits", "Did you mean 'digits'"),
         (tmp_path / "x.npy", r"x\.npy', which does not exist"),
-        (tmp_path / "x.csv", r"x\.csv', which is none of these"),
+        (tmp_path / "x.txt", r"x\.txt', which is none of these"),
+        (tmp_path / "x.csv", r"\.csv, \.tsv or \.parquet file.*x\.csv', which does not exist"),
         ("a\0b", "which does not exist"),
         ("a" * 5000, "which does not exist"),
     ):
@@ -328,8 +329,15 @@ def test_no_such_source(tmp_path):
 def test_no_such_option():
     with pytest.raises(ValueError, match="split must be 'train' or 'test', got 'valid'"):
         load("digits", "valid")
-    with pytest.raises(ValueError, match=r"image_size must be left out.*'digits'"):
-        load("digits", image_size=8)
+    for source, option in (
+        ("digits", {"image_size": 8}),
+        ("x.csv", {"crop": 8}),
+        ("digits", {"label_column": "y"}),
+        ("x.npy", {"columns": ["a"]}),
+    ):
+        (name,) = option
+        with pytest.raises(ValueError, match=rf"{name} must be left out.*'{source}'"):
+            load(source, **option)
 
 
 @pytest.mark.skipif(not (SHARED / "mnist").is_dir(), reason="the shared data are not here")

@@ -2,8 +2,9 @@ r"""Arrays to and from the files that a user names, told apart by their suffix."
 
 __all__ = ["packed", "read_codes", "write_result"]
 
+import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from .. import plotting
 from ..checkpoint import write_file
 from ..data import DataError
-from ..sources import reading
+from ..reading import reading
 
 
 def write_result(
@@ -20,14 +21,18 @@ def write_result(
     result: np.ndarray[Any, Any],
     draw: Callable[[Any], Any] | None = None,
     labels: np.ndarray[Any, Any] | None = None,
+    names: Sequence[str] | None = None,
     **more: np.ndarray[Any, Any],
 ) -> None:
-    r"""Writes an array or its picture, by the suffix of the file; more arrays to an .npz."""
+    r"""Writes an array or its picture, by the suffix of the file; more arrays to an .npz.
+
+    A .csv begins with the names of the columns, ``x0``, ``x1``, ... where they have none.
+    """
 
     if draw is not None and target.suffix in (".png", ".svg"):
         plotting.save(draw(result), target)
     else:
-        write_file(target, packed(result, labels, target.suffix, more))
+        write_file(target, packed(result, labels, target.suffix, more, names))
     print(target)
 
 
@@ -36,6 +41,7 @@ def packed(
     labels: np.ndarray[Any, Any] | None,
     suffix: str,
     more: Mapping[str, np.ndarray[Any, Any]],
+    names: Sequence[str] | None = None,
 ) -> bytes:
     buffer = io.BytesIO()
     match suffix:
@@ -46,19 +52,36 @@ def packed(
             np.savez(buffer, **{k: a for k, a in arrays.items() if a is not None})
         case _:
             columns = [result.reshape(len(result), -1)]
-            names = [f"z{i}" for i in range(columns[0].shape[1])]
+            header = column_names(columns[0].shape[1], names)
             if labels is not None:
                 columns.append(labels[:, None])
-                names.append("label")
+                header.append("label")
             np.savetxt(
                 buffer,
                 np.hstack(columns),
                 delimiter=",",
-                header=",".join(names),
+                header=in_csv(header),
                 comments="",
                 fmt="%.9g",  # what float32 needs to come back as it was
+                encoding="utf-8",
             )
     return buffer.getvalue()
+
+
+def column_names(n: int, names: Sequence[str] | None) -> list[str]:
+    r"""Returns a name for each of n columns; those of another number of columns are none."""
+
+    if names is None or len(names) != n:
+        return [f"x{i}" for i in range(n)]
+    return list(names)
+
+
+def in_csv(words: Sequence[str]) -> str:
+    r"""Returns a line of CSV, with quotes around what needs them."""
+
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(words)
+    return line.getvalue()
 
 
 def read_codes(path: Path) -> np.ndarray[Any, Any]:
@@ -95,7 +118,7 @@ def read_table(path: Path) -> np.ndarray[Any, Any]:
     r"""Reads the columns of numbers but for ``label``; the line of their names may be missing."""
 
     with path.open() as file:
-        names = [name.strip() for name in file.readline().split(",")]
+        names = [name.strip() for name in next(csv.reader(file), [])]
     named = not all(map(is_number, names))
     if not any(line.strip() for line in path.read_text().splitlines()[int(named) :]):
         raise DataError(f"{path} holds no codes.")

@@ -23,7 +23,7 @@ from ..metrics import Evaluation
 from ..progress import Reporter
 from ..run import Run, RunError
 from ..seeding import stream
-from ..sources import NAMES
+from ..sources import NAMES, from_anywhere
 from ..training import Epoch
 from .drawing import draw_pairs, draw_samples, on_page
 from .opening import DATA_HELP, listen, load_split, once
@@ -85,10 +85,12 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any) -> None:  # noqa: A
     r"""Trains up to the last epoch asked for, and stores the model."""
 
     asked = {
-        "data": absolute(args.data) if args.data not in NAMES else args.data,
+        "data": from_anywhere(args.data),
         "data_dir": absolute(args.data_dir or os.environ.get("SWAE_DATA")),
         "image_size": args.image_size,
         "crop": args.crop,
+        "label_column": args.label_column or None,
+        "columns": args.columns,
     }
     settings = asked | as_flags(model.resolve(train))
     checkpoint = run.resume_point(settings) if args.resume else None

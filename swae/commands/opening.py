@@ -1,25 +1,46 @@
 r"""Opening a run and its data, for every command that uses one."""
 
-__all__ = ["DATA_HELP", "listen", "load_split", "once", "open_model", "open_run", "run_parser"]
+__all__ = [
+    "DATA_HELP",
+    "feature_names",
+    "listen",
+    "load_split",
+    "once",
+    "open_model",
+    "open_run",
+    "run_parser",
+]
 
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from ..columns import split_names
 from ..data import Samples
 from ..estimator import SWAE
 from ..flags import Parser, add_data_flags
 from ..progress import Reader
 from ..run import Run, RunError, model_folder
-from ..sources import has_images, load
+from ..sources import has_columns, has_images, is_table, load
 
 DATA_HELP = (
-    "Data: digits, mnist, fashion-mnist, celeba, a folder of images, or a .npy or .npz file."
+    "Data: digits, mnist, fashion-mnist, celeba, a folder of images, a .npy or .npz file, a table "
+    "(.csv, .tsv, .parquet), or datasets:NAME or datasets:FOLDER."
 )
+
+DATA_SETTINGS: dict[str, Callable[[str], bool]] = {
+    "data": lambda data: True,
+    "data_dir": lambda data: True,
+    "image_size": has_images,
+    "crop": has_images,
+    "label_column": has_columns,
+    "columns": has_columns,
+}
+r"""What a run's config says of its data, and for which other data it holds as well."""
 
 
 def run_parser(command: str, what: str, *, data: bool = False) -> Parser:
@@ -49,6 +70,8 @@ def listen() -> None:
 
     logging.basicConfig(format="swae: %(message)s", level=logging.INFO)
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+    for name in ("datasets", "huggingface_hub"):  # which have handlers of their own
+        logging.getLogger(name).propagate = False
     warnings.filterwarnings("ignore", module="lightning_fabric")
 
 
@@ -82,12 +105,25 @@ def load_split(args: Any, split: Literal["train", "test"], model: SWAE) -> Sampl
         seed=model.random_state,
         image_size=args.image_size,
         crop=args.crop,
+        label_column=args.label_column or None,
+        columns=in_parts(args.columns),
         progress=Reader(),
     )
     shape = model.image_shape
     if shape is None or samples.shape != (math.prod(shape),):
         return samples
     return samples.reshape(shape)
+
+
+def in_parts(columns: str | Sequence[str] | None) -> Sequence[str] | None:
+    return split_names(columns) if isinstance(columns, str) else columns
+
+
+def feature_names(model: SWAE) -> list[str] | None:
+    r"""Returns the names of the features that a model was fitted to, if they have any."""
+
+    names = getattr(model, "feature_names_in_", None)
+    return None if names is None else list(map(str, names))
 
 
 def open_model(args: Any) -> SWAE:  # noqa: ANN401 - parsed flags
@@ -103,11 +139,12 @@ def open_run(args: Any) -> tuple[SWAE, Samples]:  # noqa: ANN401 - parsed flags
 
     model = open_model(args)
     config = Run(Path(args.run)).read_config()
-    for name in ("data", "data_dir", "image_size", "crop"):
-        # Only images are framed, were it another folder of them than the run's.
-        wanted = name in ("data", "data_dir") or args.data is None or has_images(args.data)
-        if getattr(args, name) is None and wanted:
+    for name, fits in DATA_SETTINGS.items():
+        # Only images are framed, were it another folder of them than the run's; so with columns.
+        if getattr(args, name) is None and (args.data is None or fits(args.data)):
             setattr(args, name, config.get(name))
     if args.data is None:
         raise RunError(f"{args.run} does not say what data it was trained on; name some.")
+    if args.columns is None and is_table(args.data):
+        args.columns = feature_names(model)
     return model, load_split(args, args.split, model)

@@ -8,7 +8,7 @@ from pathlib import Path
 from ..data import to_float
 from .drawing import draw_pairs, draw_samples
 from .files import read_codes, write_result
-from .opening import open_model, open_run, run_parser
+from .opening import feature_names, open_model, open_run, run_parser
 
 
 def evaluate(words: list[str]) -> int:
@@ -61,13 +61,14 @@ def sample(words: list[str]) -> int:
     r"""Generates data from the prior."""
 
     parser = run_parser("sample", "Generate data from the prior.")
-    parser.add_output("samples.png")
+    parser.add_output("samples.png", formats=(".png", ".svg", ".npy", ".npz", ".csv"))
     parser.add_argument("-n", "--number", type=int, default=64, help="Number of samples.")
     parser.add_argument("--seed", type=int | None, default=None, help="Seed of the draw.")
     args = parser.read(words)
     target = parser.target(args)
     model = open_model(args)
-    write_result(target, model.sample(args.number, seed=args.seed), draw=draw_samples)
+    x_hat = model.sample(args.number, seed=args.seed)
+    write_result(target, x_hat, draw=draw_samples, names=feature_names(model))
     return 0
 
 
@@ -80,7 +81,8 @@ def encode(words: list[str]) -> int:
     target = parser.target(args)
     model, samples = open_run(args)
     labels = None if samples.labels is None else samples.labels.numpy()
-    write_result(target, model.transform(samples), labels=labels)
+    codes = model.transform(samples)
+    write_result(target, codes, labels=labels, names=[f"z{i}" for i in range(codes.shape[1])])
     return 0
 
 
@@ -89,11 +91,12 @@ def decode(words: list[str]) -> int:
 
     parser = run_parser("decode", "Write the data of codes.")
     parser.add_argument("codes", type=str, help="Codes: a .npy, .npz (array x) or .csv file.")
-    parser.add_output("decoded.png")
+    parser.add_output("decoded.png", formats=(".png", ".svg", ".npy", ".npz", ".csv"))
     args = parser.read(words)
     target = parser.target(args)
     model = open_model(args)
-    write_result(target, model.inverse_transform(read_codes(Path(args.codes))), draw_samples)
+    x_hat = model.inverse_transform(read_codes(Path(args.codes)))
+    write_result(target, x_hat, draw=draw_samples, names=feature_names(model))
     return 0
 
 
