@@ -16,8 +16,8 @@ LAYERS = (
     "chunked sliced priors penalties networks linear",
     "autoencoder",
     "images ingest cache celeba sources data training metrics checkpoint stopping foreign latent",
-    "allocator presets storage estimator montage canvas plotting strips paper explorer progress "
-    "run flags commands cli",
+    "allocator presets storage estimator montage canvas lines plotting strips paper explorer "
+    "progress run flags commands cli",
 )
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names.split()}
 
