@@ -66,6 +66,7 @@ from .canvas import (
 )
 from .lines import Lines, channels, draw_line_map, draw_lines, scale_of_lines
 from .montage import (
+    WIDEST,
     Array,
     Extent,
     Floats,
@@ -77,6 +78,7 @@ from .montage import (
     extent_of,
     latent_grid,
     latent_map,
+    magnification,
     montage,
     mosaic,
 )
@@ -94,6 +96,12 @@ WORDS = {
     "reg_weight": "weight of the penalty",
 }
 NOT_A_CURVE = {"epoch", "step", "seconds", "val_n", "val_sw2_ratio"}
+LONG = 3
+r"""The sides' ratio above which an image is long."""
+
+LEAST = 28
+r"""The pixels that the shorter side of a long image has, room for a name beside it."""
+
 FAINT = "#b9bec6"
 r"""The grey of an input under its output."""
 
@@ -280,11 +288,20 @@ def reconstructions(x: Array, x_hat: Array, *, n: int = 12) -> Figure:
     if a.ndim < 4:
         return (vectors if a.ndim == 2 else series)([a, b], columns=min(n, 4))
 
-    both = np.concatenate((as_pictures("x", a), as_pictures("x_hat", b)))
-    picture = mosaic(both, columns=len(a))
+    both = np.stack((as_pictures("x", a), as_pictures("x_hat", b)))
+    h, w = both.shape[3:]
+    columns = len(a)
+    if w > LONG * h:  # several rows of inputs, each above its outputs
+        columns = min(len(a), max(1, WIDEST // (w * magnification(both[0], LEAST))))
+    rows = -(-len(a) // columns)
+    empty = [(0, 0), (0, rows * columns - len(a)), *[(0, 0)] * 3]
+    tiles = np.pad(both, empty, constant_values=1).reshape(2, rows, columns, *both.shape[2:])
+    picture = mosaic(tiles.swapaxes(0, 1).reshape(-1, *both.shape[2:]), columns, least=LEAST)
     figure = framed(picture, left=120)
-    write_left(figure, 106, 12 + 0.75 * len(picture), "input")
-    write_left(figure, 106, 12 + 0.25 * len(picture), "output")
+    for i in range(rows):
+        above = 12 + (rows - 1 - i) / rows * len(picture)
+        write_left(figure, 106, above + 0.75 / rows * len(picture), "input")
+        write_left(figure, 106, above + 0.25 / rows * len(picture), "output")
     return figure
 
 
@@ -310,10 +327,18 @@ def samples(x_hat: Array, *, columns: int | None = None) -> Figure:
 
     array = as_array("x_hat", x_hat, "n c h w", "n c l", "n d")
     n = len(array)
-    columns = check_count("columns", math.ceil(math.sqrt(n)) if columns is None else columns)
+    columns = check_count("columns", columns_for(array) if columns is None else columns)
     if array.ndim < 4:
         return (vectors if array.ndim == 2 else series)([array], columns)
-    return framed(mosaic(array, min(columns, n)))
+    return framed(mosaic(array, min(columns, n), least=LEAST))
+
+
+def columns_for(x: NDArray[Any]) -> int:
+    r"""Returns the columns of a grid with as many rows, or of long images one near a square."""
+
+    h, w = x.shape[2:] if x.ndim == 4 else (1, 1)
+    ratio = h / w if max(h, w) > LONG * min(h, w) else 1
+    return math.ceil(math.sqrt(len(x) * ratio))
 
 
 def vectors(parts: Sequence[NDArray[Any]], columns: int) -> Figure:

@@ -65,14 +65,16 @@ def drawable(x: Any, *, views: bool = True) -> Any:  # noqa: ANN401 - an array
 def three_views(x: Any) -> Any:  # noqa: ANN401 - an array
     r"""Returns the three slices through the middle of volumes (n, c, d, h, w) as images.
 
-    They stand in an image of :math:`h + 1 + d` rows and :math:`w + 1 + d` columns, white between.
+    They stand in an image of :math:`h + 1 + d` rows and :math:`w + 1 + d` columns with a gray line
+    between, so that the white ones of a grid tell volumes apart. The corner is white.
     """
 
     n, c, d, h, w = x.shape
     low, high = span([x])
-    white = max(high, 1) if low >= -1 and high <= 2 else high  # which images are spread to
-    white = 255 if x.dtype == np.uint8 else white
-    image = np.full((n, c, h + 1 + d, w + 1 + d), white, dtype=x.dtype)
+    if low >= -1 and high <= 2:
+        low, high = 0, 1  # what images are shown on
+    image = np.full((n, c, h + 1 + d, w + 1 + d), high, dtype=np.float32)
+    image[..., h, :w] = image[..., :h, w] = (low + high) / 2
     image[..., :h, :w] = x[:, :, d // 2]
     image[..., h + 1 :, :w] = x[:, :, :, h // 2]
     image[..., :h, w + 1 :] = x[..., w // 2].swapaxes(2, 3)
