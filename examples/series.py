@@ -28,7 +28,7 @@ def draw(codes: np.ndarray, phase: np.ndarray, walk: np.ndarray, decoded: np.nda
     """Draws the codes beside the series that a walk decodes to, one above the other."""
     figure = Figure(figsize=(9, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
-    points = left.scatter(*codes.T, c=phase, cmap="twilight", vmin=0, vmax=2 * np.pi, s=6)
+    points = left.scatter(*codes.T, c=phase, cmap="hsv", vmin=0, vmax=2 * np.pi, s=6)
     left.plot(*walk.T, color="black", linewidth=0.8)
     left.set(aspect="equal", xlabel="$z_1$", ylabel="$z_2$", title="codes, and the walk")
     bar = figure.colorbar(points, ax=left, label="phase of the wave", shrink=0.8)

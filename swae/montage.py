@@ -27,7 +27,7 @@ Floats = NDArray[np.float64]
 Pixels = NDArray[np.float32]
 Extent = tuple[float, float, float, float]
 
-WIDEST = 1300
+WIDEST = 800
 r"""The most pixels that a long image is enlarged to."""
 
 

@@ -96,11 +96,11 @@ WORDS = {
     "reg_weight": "weight of the penalty",
 }
 NOT_A_CURVE = {"epoch", "step", "seconds", "val_n", "val_sw2_ratio"}
-LONG = 3
+LONG = 2
 r"""The sides' ratio above which an image is long."""
 
-LEAST = 28
-r"""The pixels that the shorter side of a long image has, room for a name beside it."""
+LEAST = 42
+r"""The pixels that the shorter side of a long image has, where the longer one has room."""
 
 FAINT = "#b9bec6"
 r"""The grey of an input under its output."""

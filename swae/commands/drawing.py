@@ -2,9 +2,9 @@ r"""Pictures of whatever samples a model has.
 
 Images are drawn as they are. A matrix is a gray image if it looks like one, with sides of at least
 8 of which neither is four times the other (:func:`swae.networks.is_picture`), and else a series
-of channels, drawn as lines. Of a volume the three slices through its middle are drawn, as in a
-drawing of three views: from the front, below that from above, and to the right from the side. A
-map of a plane has room for the first alone. Everything else is drawn as vectors.
+of channels, drawn as lines. Of a volume the three slices through its middle are drawn side by
+side, seen from the front, from above and from the side; a map of a plane has room for the first
+alone. Everything else is drawn as vectors.
 """
 
 __all__ = ["draw_lattice", "draw_pairs", "draw_samples", "draw_strips", "drawable", "pictures"]
@@ -65,17 +65,17 @@ def drawable(x: Any, *, views: bool = True) -> Any:  # noqa: ANN401 - an array
 def three_views(x: Any) -> Any:  # noqa: ANN401 - an array
     r"""Returns the three slices through the middle of volumes (n, c, d, h, w) as images.
 
-    They stand in an image of :math:`h + 1 + d` rows and :math:`w + 1 + d` columns with a gray line
-    between, so that the white ones of a grid tell volumes apart. The corner is white.
+    From the left it is seen from the front, from above and from the side, with gray lines
+    between; what a lower view leaves is white.
     """
 
     n, c, d, h, w = x.shape
     low, high = span([x])
     if low >= -1 and high <= 2:
         low, high = 0, 1  # what images are shown on
-    image = np.full((n, c, h + 1 + d, w + 1 + d), high, dtype=np.float32)
-    image[..., h, :w] = image[..., :h, w] = (low + high) / 2
+    image = np.full((n, c, max(h, d), w + 1 + w + 1 + d), high, dtype=np.float32)
+    image[..., [w, 2 * w + 1]] = (low + high) / 2
     image[..., :h, :w] = x[:, :, d // 2]
-    image[..., h + 1 :, :w] = x[:, :, :, h // 2]
-    image[..., :h, w + 1 :] = x[..., w // 2].swapaxes(2, 3)
+    image[..., :d, w + 1 : 2 * w + 1] = x[:, :, :, h // 2]
+    image[..., :h, 2 * w + 2 :] = x[..., w // 2].swapaxes(2, 3)
     return image
