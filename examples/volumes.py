@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from swae import SWAE
 
 
-def blobs(n: int, side: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def blobs(n: int, side: int = 10, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Returns volumes of shape (n, 1, side, side, side) in [0, 1], and the blobs' (across, up)."""
     place = np.random.default_rng(seed).uniform(0.2, 0.8, (n, 2))
     across, up = place.T[:, :, None, None, None]
@@ -42,7 +42,7 @@ def draw(codes: np.ndarray, place: np.ndarray, decoded: np.ndarray, k: int) -> F
     return figure
 
 
-def main(epochs: int = 30, n: int = 400, out: str = "volumes.png") -> np.ndarray:
+def main(epochs: int = 30, n: int = 300, out: str = "volumes.png") -> np.ndarray:
     """Fits, draws, and returns the codes."""
     x, place = blobs(n)
     model = SWAE(2, prior="uniform", max_epochs=epochs).fit(x)
@@ -60,5 +60,5 @@ if __name__ == "__main__":
     parser.add_argument("--quick", action="store_true", help="Two epochs of few volumes.")
     parser.add_argument("--out", default="volumes.png", help="Figure to write.")
     args = parser.parse_args()
-    main(*((2, 60) if args.quick else (30, 400)), args.out)
+    main(*((2, 60) if args.quick else (30, 300)), args.out)
     print(args.out)

@@ -29,7 +29,7 @@ def test_an_example_draws_its_figure(name, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "create", "shape"),
-    [("series", "waves", (1, 128)), ("volumes", "blobs", (1, 12, 12, 12))],
+    [("series", "waves", (1, 128)), ("volumes", "blobs", (1, 10, 10, 10))],
 )
 def test_the_data_are_what_the_estimator_takes(name, create, shape):
     x, truth = getattr(example(name), create)(9)
