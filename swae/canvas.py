@@ -9,16 +9,13 @@ hence safe in threads and on machines without a screen.
 
 __all__ = [
     "canvas",
-    "draw_lines",
     "dress",
     "framed",
     "key",
     "legend",
     "panel",
     "save",
-    "scale_of_lines",
     "show",
-    "span",
     "write",
     "write_above",
     "write_left",
@@ -28,14 +25,10 @@ import os
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from numpy.typing import NDArray
 
 from .montage import Extent, Pixels
 
@@ -85,54 +78,6 @@ def show(ax: Axes, picture: Pixels, extent: Extent | None = None) -> None:
         origin="upper",
         extent=extent,
     )
-
-
-def draw_lines(
-    ax: Axes,
-    corner: NDArray[Any],
-    size: tuple[float, float],
-    parts: Sequence[tuple[NDArray[Any], str, Dashes]],
-    inset: tuple[float, float] = (8, 8),
-) -> None:
-    r"""Draws row i of every part as a line in cell i, all on one scale.
-
-    Arguments:
-        ax: The axes, whose units the lengths below have.
-        corner: The lower left corner of each cell, with shape :math:`(n, 2)`.
-        size: The width and the height of every cell.
-        parts: The vectors, with shape :math:`(n, d)`, each with a colour and dashes.
-        inset: The margins within a cell, to the sides and above and below.
-    """
-
-    (w, h), (side, below) = size, inset
-    box = np.array([(0, 0), (w, 0), (w, h), (0, h)])
-    ax.add_collection(PolyCollection(list(corner[:, None] + box), facecolor=PALE, linewidth=0))
-
-    low, high = span([values for values, _, _ in parts])
-    for values, colour, dashes in parts:
-        d = values.shape[1]
-        across = np.linspace(side, w - side, d) if d > 1 else np.array([w / 2])
-        up = below + (h - 2 * below) * (values - low) / ((high - low) or 1.0)
-        paths = corner[:, None] + np.stack((np.broadcast_to(across, up.shape), up), axis=-1)
-        ax.add_collection(
-            LineCollection(list(paths), colors=colour, linestyle=dashes, linewidth=1.4)
-        )
-        if d < 4:  # a line of so few points hardly shows where they are
-            x, y = paths.reshape(-1, 2).T
-            ax.scatter(x, y, s=14, color=colour, linewidths=0)
-
-
-def span(parts: Sequence[NDArray[Any]]) -> tuple[float, float]:
-    r"""Returns the lowest and the highest of all values."""
-
-    return min(float(part.min()) for part in parts), max(float(part.max()) for part in parts)
-
-
-def scale_of_lines(parts: Sequence[NDArray[Any]]) -> str:
-    r"""Says on what scale `draw_lines` draws."""
-
-    low, high = span(parts)
-    return f"every cell from {low:.3g} to {high:.3g}".replace("-", "\N{MINUS SIGN}")
 
 
 def dress(ax: Axes, title: str, names: Sequence[str], size: int = TEXT) -> None:

@@ -37,7 +37,7 @@ import torch
 from torch import Tensor, nn
 
 from .images import DataError
-from .networks import SLOPE, build
+from .networks import SLOPE, WEIGHTED, build
 from .reading import reading
 
 SHAPE = (1, 28, 28)
@@ -308,7 +308,7 @@ def check_attribute(where: object, owner: Any, name: str) -> tuple[int, ...]:  #
 def state_of(path: Path, layers: dict[str, Any], part: str, ours: nn.Module) -> dict[str, Tensor]:
     r"""Returns the state of our network; its layers have weights in the order of Keras'."""
 
-    own = iter([(n, m) for n, m in ours.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)])
+    own = iter([(n, m) for n, m in ours.named_modules() if isinstance(m, WEIGHTED)])
     state = {}
     for (name, group), layer in zip(layers.items(), LAYERS[part], strict=True):
         where = f"{path}, layer {name}"

@@ -30,6 +30,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from .networks import WEIGHTED
 from .priors import Normal, Prior, Uniform
 
 EDGE = 1e-6
@@ -181,6 +182,6 @@ def start_at_pca_(
 def silence_(network: nn.Module) -> None:
     r"""Sets a network's last layer to zero; what is before it learns from the second step on."""
 
-    layers = [m for m in network.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+    layers = [m for m in network.modules() if isinstance(m, WEIGHTED)]
     for parameter in layers[-1].parameters():
         nn.init.zeros_(parameter)

@@ -27,6 +27,9 @@ Floats = NDArray[np.float64]
 Pixels = NDArray[np.float32]
 Extent = tuple[float, float, float, float]
 
+WIDEST = 800
+r"""The most pixels that a long image is enlarged to."""
+
 
 def montage(images: Array, columns: int | None = None, *, pad: int = 1) -> Pixels:
     r"""Tiles images into one picture, left to right and top to bottom.
@@ -69,10 +72,20 @@ def montage(images: Array, columns: int | None = None, *, pad: int = 1) -> Pixel
     return picture[0] if c == 1 else picture.transpose(1, 2, 0)
 
 
-def mosaic(images: NDArray[Any], columns: int | None) -> Pixels:
-    r"""Returns a montage whose tiles are near 88 pixels wide, so that its gaps look thin."""
+def mosaic(images: NDArray[Any], columns: int | None, *, least: int = 0) -> Pixels:
+    r"""Returns a montage whose tiles are near 88 pixels wide, so that its gaps look thin.
 
-    return montage(enlarged(images, max(1, round(88 / max(images.shape[2:])))), columns, pad=3)
+    Tiles of long images are wider, such that their shorter side has ``least`` pixels.
+    """
+
+    return montage(enlarged(images, magnification(images, least)), columns, pad=3)
+
+
+def magnification(images: NDArray[Any], least: int = 0) -> int:
+    r"""Returns by how much a mosaic enlarges images."""
+
+    h, w = images.shape[2:]
+    return max(1, round(88 / max(h, w)), min(-(-least // min(h, w)), WIDEST // max(h, w)))
 
 
 def latent_map(grid: NDArray[Any], k: int) -> Pixels:

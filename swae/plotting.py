@@ -39,6 +39,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, Normalize, to_hex
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import Tensor
@@ -51,22 +52,21 @@ from .canvas import (
     ORANGE,
     PALE,
     SMALL,
-    SOLID,
     TEXT,
     canvas,
-    draw_lines,
     dress,
     framed,
     key,
     legend,
     panel,
     save,
-    scale_of_lines,
     show,
     write,
     write_left,
 )
+from .lines import Lines, channels, draw_line_map, draw_lines, scale_of_lines
 from .montage import (
+    WIDEST,
     Array,
     Extent,
     Floats,
@@ -78,6 +78,7 @@ from .montage import (
     extent_of,
     latent_grid,
     latent_map,
+    magnification,
     montage,
     mosaic,
 )
@@ -95,6 +96,15 @@ WORDS = {
     "reg_weight": "weight of the penalty",
 }
 NOT_A_CURVE = {"epoch", "step", "seconds", "val_n", "val_sw2_ratio"}
+LONG = 2
+r"""The sides' ratio above which an image is long."""
+
+LEAST = 42
+r"""The pixels that the shorter side of a long image has, where the longer one has room."""
+
+FAINT = "#b9bec6"
+r"""The grey of an input under its output."""
+
 SETTINGS = {"reg_weight", "learning_rate"}
 r"""What is drawn only where it changes."""
 
@@ -120,8 +130,8 @@ def triptych(
         labels: The class or another quantity of each code, of shape :math:`(n,)`, or nothing.
             Up to 20 different labels are classes, each with a colour; more are a continuous
             scale.
-        grid: The decoded pictures, of shape :math:`(k^2, c, h, w)`, scaled as for `montage`, in
-            the order of `latent_grid`.
+        grid: The decoded pictures, of shape :math:`(k^2, c, h, w)`, scaled as for `montage`, or
+            series :math:`(k^2, c, l)`, in the order of `latent_grid`.
         extent: The limits :math:`(x_0, x_1, y_0, y_1)` of every panel, which the cells of `grid`
             tile.
         caption: A sentence to print below.
@@ -142,15 +152,15 @@ def triptych(
 
     prior = as_points("prior_samples", prior_samples, dim=2)
     z = as_points("codes", codes, dim=2)
-    pictures = as_array("grid", grid, "k*k c h w")
+    pictures = as_array("grid", grid, "k*k c h w", "k*k c l")
     limits = x0, x1, y0, y1 = check_extent(extent)
     k = math.isqrt(len(pictures))
     if k * k != len(pictures):
         raise ValueError(f"grid wants k * k pictures, a square number, got {len(pictures)}.")
 
-    picture = latent_map(pictures, k)
+    picture = latent_map(pictures, k) if pictures.ndim == 4 else None
     colours = colouring(labels, len(z))
-    width = picture.shape[1]
+    width = 640 if picture is None else picture.shape[1]
     if width > 960:  # a panel near 640 pixels wide, on which these fit evenly
         width //= round(width / 640)
     size = (width, round(width * (y1 - y0) / (x1 - x0)))
@@ -160,7 +170,10 @@ def triptych(
         plane(ax, title, limits, ("$z_1$", "$z_2$" if ax is panels[0] else ""))
     scatter(panels[0], prior, limits, colour=INK)
     scatter(panels[1], z, limits, colours)
-    show(panels[2], picture, limits)
+    if picture is None:
+        draw_line_map(panels[2], pictures, limits)
+    else:
+        show(panels[2], picture, limits)
     return figure
 
 
@@ -244,11 +257,12 @@ def reconstructions(x: Array, x_hat: Array, *, n: int = 12) -> Figure:
     r"""Draws the first n inputs above what the autoencoder makes of them.
 
     Images stand in two rows. Vectors are lines, one cell each, the input solid and the output
-    dashed over it; vectors of at most three entries are points, each joined to its output.
+    dashed over it; vectors of at most three entries are points, each joined to its output. Of
+    series the input is grey under the output, whose channels have a colour each.
 
     Arguments:
-        x: The inputs, images of shape :math:`(b, c, h, w)`, scaled as for `montage`, or vectors
-            :math:`(b, d)`.
+        x: The inputs, images of shape :math:`(b, c, h, w)`, scaled as for `montage`, series
+            :math:`(b, c, l)` or vectors :math:`(b, d)`.
         x_hat: The outputs, of the same shape.
         n: How many to draw, at least 1; all of them if there are fewer.
 
@@ -264,20 +278,30 @@ def reconstructions(x: Array, x_hat: Array, *, n: int = 12) -> Figure:
         ['input', 'output']
     """
 
-    a = as_array("x", x, "b c h w", "b d")[: check_count("n", n)]
-    b = as_array("x_hat", x_hat, "b c h w", "b d")[:n]
+    shapes = ("b c h w", "b c l", "b d")
+    a = as_array("x", x, *shapes)[: check_count("n", n)]
+    b = as_array("x_hat", x_hat, *shapes)[:n]
     if tuple(x.shape) != tuple(x_hat.shape):
         raise ValueError(
             f"x_hat wants the shape of x, {tuple(x.shape)}, got {tuple(x_hat.shape)}."
         )
-    if a.ndim == 2:
-        return vectors([a, b], columns=min(n, 4))
+    if a.ndim < 4:
+        return (vectors if a.ndim == 2 else series)([a, b], columns=min(n, 4))
 
-    both = np.concatenate((as_pictures("x", a), as_pictures("x_hat", b)))
-    picture = mosaic(both, columns=len(a))
+    both = np.stack((as_pictures("x", a), as_pictures("x_hat", b)))
+    h, w = both.shape[3:]
+    columns = len(a)
+    if w > LONG * h:  # several rows of inputs, each above its outputs
+        columns = min(len(a), max(1, WIDEST // (w * magnification(both[0], LEAST))))
+    rows = -(-len(a) // columns)
+    empty = [(0, 0), (0, rows * columns - len(a)), *[(0, 0)] * 3]
+    tiles = np.pad(both, empty, constant_values=1).reshape(2, rows, columns, *both.shape[2:])
+    picture = mosaic(tiles.swapaxes(0, 1).reshape(-1, *both.shape[2:]), columns, least=LEAST)
     figure = framed(picture, left=120)
-    write_left(figure, 106, 12 + 0.75 * len(picture), "input")
-    write_left(figure, 106, 12 + 0.25 * len(picture), "output")
+    for i in range(rows):
+        above = 12 + (rows - 1 - i) / rows * len(picture)
+        write_left(figure, 106, above + 0.75 / rows * len(picture), "input")
+        write_left(figure, 106, above + 0.25 / rows * len(picture), "output")
     return figure
 
 
@@ -285,9 +309,9 @@ def samples(x_hat: Array, *, columns: int | None = None) -> Figure:
     r"""Draws generated samples: a grid of images, a grid of lines, or points in a plane.
 
     Arguments:
-        x_hat: Images of shape :math:`(n, c, h, w)`, scaled as for `montage`, or vectors
-            :math:`(n, d)`. Vectors of two or three entries are points in each plane of two
-            coordinates, single numbers a histogram.
+        x_hat: Images of shape :math:`(n, c, h, w)`, scaled as for `montage`, series
+            :math:`(n, c, l)` or vectors :math:`(n, d)`. Vectors of two or three entries are
+            points in each plane of two coordinates, single numbers a histogram.
         columns: The number of samples in a row, as for `montage`; of no meaning for points.
 
     Returns:
@@ -301,12 +325,20 @@ def samples(x_hat: Array, *, columns: int | None = None) -> Figure:
         3
     """
 
-    array = as_array("x_hat", x_hat, "n c h w", "n d")
+    array = as_array("x_hat", x_hat, "n c h w", "n c l", "n d")
     n = len(array)
-    columns = check_count("columns", math.ceil(math.sqrt(n)) if columns is None else columns)
-    if array.ndim == 2:
-        return vectors([array], columns)
-    return framed(mosaic(array, min(columns, n)))
+    columns = check_count("columns", columns_for(array) if columns is None else columns)
+    if array.ndim < 4:
+        return (vectors if array.ndim == 2 else series)([array], columns)
+    return framed(mosaic(array, min(columns, n), least=LEAST))
+
+
+def columns_for(x: NDArray[Any]) -> int:
+    r"""Returns the columns of a grid with as many rows, or of long images one near a square."""
+
+    h, w = x.shape[2:] if x.ndim == 4 else (1, 1)
+    ratio = h / w if max(h, w) > LONG * min(h, w) else 1
+    return math.ceil(math.sqrt(len(x) * ratio))
 
 
 def vectors(parts: Sequence[NDArray[Any]], columns: int) -> Figure:
@@ -326,13 +358,35 @@ def vectors(parts: Sequence[NDArray[Any]], columns: int) -> Figure:
 
 
 def lines(parts: Sequence[NDArray[Any]], columns: int) -> Figure:
-    r"""Draws row i of every part in cell i, on one scale: the first solid, the second dashed."""
+    r"""Draws vectors as lines: the first part solid, the second dashed over it."""
 
-    n, w, h, gap = len(parts[0]), 190, 120, 12
+    if len(parts) == 1:
+        return cells(channels(parts[0]), columns, scale_of_lines(parts))
+    drawn = [Lines(parts[0]), Lines(parts[1], ORANGE, DASHED)]
+    handles = [key("input", BLUE), key("output", ORANGE, DASHED)]
+    return cells(drawn, columns, scale_of_lines(parts), handles)
+
+
+def series(parts: Sequence[NDArray[Any]], columns: int) -> Figure:
+    r"""Draws series: the inputs in grey, and over them the outputs, or samples alone."""
+
+    drawn, handles = channels(parts[-1]), []
+    if len(parts) > 1:
+        handles = [key("input", FAINT), *(key("output", line.colour) for line in drawn[:1])]
+        drawn = channels(parts[0], FAINT, width=2.6) + drawn
+    return cells(drawn, columns, scale_of_lines(parts), handles)
+
+
+def cells(
+    drawn: Sequence[Lines], columns: int, note: str, handles: Sequence[Line2D] = ()
+) -> Figure:
+    r"""Draws row i of every part in cell i, on one scale, with a note on it below."""
+
+    n, w, h, gap = len(drawn[0].values), 190, 120, 12
     columns = min(columns, n)
     rows = -(-n // columns)
     width, height = columns * (w + gap) - gap, rows * (h + gap) - gap
-    top = 56 if len(parts) > 1 else 16
+    top = 56 if handles else 16
     figure = canvas(width + 32, height + 56 + top)
     ax = panel(figure, 16, 56, width, height)
     ax.set_axis_off()
@@ -340,12 +394,10 @@ def lines(parts: Sequence[NDArray[Any]], columns: int) -> Figure:
 
     cell = np.arange(n)
     corner = np.stack((cell % columns * (w + gap), (rows - 1 - cell // columns) * (h + gap)), 1)
-    styles = ((BLUE, SOLID), (ORANGE, DASHED))
-    drawn = [(part, *style) for part, style in zip(parts, styles, strict=False)]
     draw_lines(ax, corner, (w, h), drawn)
-    write(figure, 16, 18, scale_of_lines(parts))
-    if len(parts) > 1:
-        legend(figure, [key("input", BLUE), key("output", ORANGE, DASHED)])
+    write(figure, 16, 18, note)
+    if handles:
+        legend(figure, handles)
     return figure
 
 

@@ -6,7 +6,8 @@ follows from the data:
 - their number decides the samples a step, and how many epochs make :data:`STEPS` steps;
 - their range decides how they are given back. Data in [0, 1] are reconstructed by a sigmoid and
   the preset's cost. Data that are not are standardised within the model (:mod:`swae.scaling`) and
-  reconstructed by a linear output and a squared error.
+  reconstructed by a linear output and a squared error;
+- their shape decides the network (:mod:`swae.networks`).
 """
 
 __all__ = ["batch_size", "check", "in_unit_interval", "output_for", "resolve", "setting"]
@@ -20,6 +21,7 @@ import torch
 
 from .autoencoder import check_settings
 from .data import DataError, LoaderBatches, Samples
+from .networks import resolve as resolve_network
 from .presets import (
     NAMES,
     NUMBERS,
@@ -163,6 +165,7 @@ def resolve(params: Params, train: Samples | LoaderBatches) -> dict[str, Any]:
     unit = in_unit_interval(train)
     settings = {**params, **{name: setting(params, name) for name in PAPER}}
     settings |= output_for(params, unit=unit)
+    settings["network"] = resolve_network(train.shape, params["network"])
     if settings["output"] == "sigmoid" and not unit:
         low, high = limits(train)
         raise DataError(

@@ -1,8 +1,8 @@
 r"""Figures of walks through the space of codes: strips of pictures, and the map of a plane.
 
 A strip is one row: what the codes of a path decode to, from its first to its last, images as
-they are and vectors as lines in small cells on one scale. `lattice` draws what the codes of
-:func:`swae.montage.latent_grid` decode to, each within its own cell of the plane.
+they are, vectors and series as lines in small cells on one scale. `lattice` draws what the codes
+of :func:`swae.montage.latent_grid` decode to, each within its own cell of the plane.
 
 Like :mod:`swae.plotting`, this knows arrays and no model.
 """
@@ -18,19 +18,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from .canvas import (
-    BLUE,
-    SOLID,
-    canvas,
-    draw_lines,
-    panel,
-    scale_of_lines,
-    show,
-    span,
-    write,
-    write_above,
-    write_left,
-)
+from .canvas import canvas, panel, show, write, write_above, write_left
+from .lines import channels, draw_line_map, draw_lines, scale_of_lines, span
 from .montage import Array, Pixels, as_array, check_extent, latent_map, mosaic
 from .plotting import plane, windows
 
@@ -72,12 +61,13 @@ def strips(
 
     Arguments:
         pictures: What the paths decode to: images of shape :math:`(n, s, c, h, w)`, whose
-            channels are shown as by `montage`, or vectors :math:`(n, s, d)`.
+            channels are shown as by `montage`, series :math:`(n, s, c, l)` or vectors
+            :math:`(n, s, d)`.
         left: The name of each path, to its left.
         columns: The name of each step, above it.
         ends: What the first and the last code of each path were made of, images
-            :math:`(n, c, h, w)` or vectors :math:`(n, d)`, to stand a little apart on either
-            side.
+            :math:`(n, c, h, w)`, series :math:`(n, c, l)` or vectors :math:`(n, d)`, to stand a
+            little apart on either side.
         caption: A sentence to print below.
 
     Returns:
@@ -92,12 +82,13 @@ def strips(
         ['mode 1', 'mode 2', '-1', '0', '1']
     """
 
-    x = as_array("pictures", pictures, "n steps c h w", "n steps d")
+    x = as_array("pictures", pictures, "n steps c h w", "n steps c l", "n steps d")
     rows, steps = x.shape[:2]
     check_names("left", left, rows)
     check_names("columns", columns, steps)
     x = x if ends is None else between(x, *ends)
-    images, note = on_page(x) if x.ndim == 5 else (x, scale_of_lines([x]))
+    cells = x.reshape(-1, *x.shape[2:])
+    images, note = on_page(x) if x.ndim == 5 else (x, scale_of_lines([cells]))
     tiles = [mosaic(column, columns=1) for column in images.swapaxes(0, 1)] if x.ndim == 5 else []
     layout = lay_out(rows, x.shape[1], tiles, apart=0 if ends is None else APART)
 
@@ -113,8 +104,7 @@ def strips(
         show(ax, side_by_side(tiles, layout))
     else:
         ax.set(xlim=(0, layout.size[0]), ylim=(0, layout.size[1]))
-        values = x.reshape(-1, x.shape[2])
-        draw_lines(ax, layout.corners, (layout.w, layout.h), [(values, BLUE, SOLID)])
+        draw_lines(ax, layout.corners, (layout.w, layout.h), channels(cells))
 
     write_names(figure, layout, (margin, bottom), left, columns, originals=ends is not None)
     if lines:
@@ -127,7 +117,8 @@ def lattice(decoded: Array, extent: Sequence[float | int]) -> Figure:
 
     Arguments:
         decoded: What the codes of `latent_grid` decode to, in that order: images of shape
-            :math:`(k^2, c, h, w)`, scaled as for `strips`, or vectors :math:`(k^2, d)`.
+            :math:`(k^2, c, h, w)`, scaled as for `strips`, series :math:`(k^2, c, l)` or vectors
+            :math:`(k^2, d)`.
         extent: The limits :math:`(x_0, x_1, y_0, y_1)` that the cells tile.
 
     Returns:
@@ -142,7 +133,7 @@ def lattice(decoded: Array, extent: Sequence[float | int]) -> Figure:
         'decoded'
     """
 
-    x = as_array("decoded", decoded, "k*k c h w", "k*k d")
+    x = as_array("decoded", decoded, "k*k c h w", "k*k c l", "k*k d")
     limits = x0, x1, y0, y1 = check_extent(extent)
     k = math.isqrt(len(x))
     if k * k != len(x):
@@ -157,13 +148,8 @@ def lattice(decoded: Array, extent: Sequence[float | int]) -> Figure:
     plane(ax, "decoded", limits, ("$z_1$", "$z_2$"))
     if picture is not None:
         show(ax, picture, limits)
-        return figure
-
-    w, h = (x1 - x0) / k, (y1 - y0) / k
-    i, j = np.divmod(np.arange(k * k), k)
-    corners = np.stack((x0 + (j + 0.03) * w, y0 + (i + 0.03) * h), axis=-1)  # a gap between two
-    size, inset = (0.94 * w, 0.94 * h), (0.08 * w, 0.08 * h)
-    draw_lines(ax, corners, size, [(x, BLUE, SOLID)], inset)
+    else:
+        draw_line_map(ax, x, limits)
     return figure
 
 
@@ -175,7 +161,7 @@ def check_names(name: str, names: Sequence[str] | None, n: int) -> None:
 def between(x: NDArray[Any], first: Array, last: Array) -> NDArray[Any]:
     r"""Returns paths with an original before and one after each."""
 
-    originals = [as_array("ends", end, "n c h w", "n d") for end in (first, last)]
+    originals = [as_array("ends", end, "n c h w", "n c l", "n d") for end in (first, last)]
     for end in originals:
         if end.shape != x[:, 0].shape:
             raise ValueError(f"ends has to have the shape {x[:, 0].shape}, but has {end.shape}.")

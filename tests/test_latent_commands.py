@@ -16,8 +16,14 @@ from swae.latent import interpolate, modes
 from swae.progress import Reporter
 
 SMALL = ("--batch-size", "16", "--n-projections", "10", "--max-epochs", "1")
-SHAPES = {"images": (1, 8, 8), "matrices": (6, 4), "vectors": (5,)}
-DIMS = {"images": "2", "matrices": "3", "vectors": "2"}
+SHAPES = {
+    "images": (1, 8, 8),
+    "matrices": (6, 4),
+    "vectors": (5,),
+    "series": (1, 16),
+    "volumes": (1, 4, 4, 4),
+}
+DIMS = {"images": "2", "matrices": "3", "vectors": "2", "series": "2", "volumes": "2"}
 WORDS = {
     "interpolate": ["--pairs", "3", "--steps", "4"],
     "modes": ["-k", "2", "--steps", "5"],
@@ -68,7 +74,7 @@ def load(path):
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("command", WORDS)
 def test_pictures_and_arrays(here, capsys, command, name):
-    """Of images, matrices and vectors; a file is written once."""
+    """Of samples of each kind; a file is written once."""
     words = [command, f"run-{name}", *WORDS[command], "--out"]
     if command == "grid" and DIMS[name] != "2":
         refused(capsys, [*words, "a.png"], 2, "latent_dim has to be 2 for a grid, but is 3; 'sw")

@@ -239,6 +239,51 @@ def test_vectors_of_any_length_can_be_drawn(d, tmp_path):
     save(samples(x, columns=7), tmp_path / "samples.png")
 
 
+def test_series_lie_over_their_inputs_in_grey():
+    x = rand(5, 2, 40)
+    figure = reconstructions(x, x + 0.1)
+    _, *lines = figure.axes[0].collections
+    assert len(lines) == 4  # two channels, in grey and in colour
+    below, above = (
+        np.array([line.get_segments() for line in part]) for part in (lines[:2], lines[2:])
+    )
+    assert below.shape == (2, 5, 40, 2)
+    np.testing.assert_allclose(above[..., 0], below[..., 0])
+    assert (above[..., 1] > below[..., 1]).all()
+    colours = [tuple(line.get_color()[0]) for line in lines]
+    assert colours[0] == colours[1]
+    assert len(set(colours)) == 3
+    assert lines[0].get_linewidth()[0] > lines[2].get_linewidth()[0]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["input", "output"]
+
+
+def test_samples_of_series_are_a_grid_of_lines(tmp_path):
+    figure = samples(rand(9, 7, 20))
+    assert len(figure.axes[0].collections) == 6  # the cells, and five channels of seven
+    assert figure.texts[0].get_text().endswith("the first 5 of 7 channels")
+    save(figure, tmp_path / "samples.png")
+
+
+def test_a_triptych_of_series_has_a_line_in_each_cell():
+    figure = triptych(randn(50, 2), randn(40, 2), None, rand(9, 1, 30), extent=EXTENT)
+    _, lines = figure.axes[2].collections
+    middle = [(line.min(0)[0] + line.max(0)[0]) / 2 for line in np.array(lines.get_segments())]
+    np.testing.assert_allclose(middle, latent_grid(EXTENT, 3)[:, 0], atol=1e-6)
+
+
+def test_long_images_stand_in_several_rows():
+    """Each above its output and named, on a page that is read without scrolling."""
+    x = rand(12, 1, 8, 200)
+    figure = reconstructions(x, x)
+    names = [text.get_text() for text in figure.texts]
+    assert names == ["input", "output"] * 12
+    heights = [text.get_position()[1] for text in figure.texts]
+    assert heights == sorted(heights, reverse=True)
+    for shape in ((8, 200), (200, 8)):
+        w, h = samples(rand(64, 1, *shape)).get_size_inches()
+        assert 0.5 < w / h < 2
+
+
 def test_constant_vectors_and_bytes_can_be_drawn(tmp_path):
     save(samples(torch.ones(3, 5)), tmp_path / "vectors.png")
     x = (rand(3, 3, 9, 7) * 255).to(torch.uint8)

@@ -112,6 +112,16 @@ def test_vectors_are_lines_on_one_scale(d, tmp_path):
     save(figure, tmp_path / "vectors.png")
 
 
+def test_series_have_a_line_for_each_channel(tmp_path):
+    x = np.arange(2 * 3 * 7 * 20).reshape(2, 3, 7, 20) / 100
+    figure = strips(x, ends=(x[:, 0], x[:, 2]))
+    assert texts(figure) == ["every cell from 0 to 7.99; the first 5 of 7 channels"]
+    _, *lines = figure.axes[0].collections
+    assert [len(line.get_segments()) for line in lines] == [10] * 5
+    assert len({tuple(line.get_color()[0]) for line in lines}) == 5
+    save(figure, tmp_path / "series.png")
+
+
 def test_constant_pictures_can_be_drawn(tmp_path):
     save(strips(np.full((1, 1, 1, 4, 4), 9.0)), tmp_path / "images.png")
     save(strips(np.full((1, 1, 4), 9.0)), tmp_path / "vectors.png")
@@ -120,7 +130,7 @@ def test_constant_pictures_can_be_drawn(tmp_path):
 @pytest.mark.parametrize(
     ("x", "settings", "sentence"),
     [
-        (np.ones((2, 8, 8, 1)), {}, r"pictures wants the shape \(n, steps, c, h, w\) or \(n, ste"),
+        (np.ones((2, 8)), {}, r"pictures wants the shape \(n, steps, c, h, w\) or \(n, ste"),
         (np.ones((2, 3, 4)), {"left": ["a"]}, "left has to hold 2 names, but holds 1"),
         (np.ones((2, 3, 4)), {"columns": list("ab")}, "columns has to hold 3 names, but holds 2"),
         (
@@ -160,6 +170,12 @@ def test_a_decoded_vector_lies_around_its_code(tmp_path):
     for line, z in zip(lines.get_segments(), latent_grid(EXTENT, 3).numpy(), strict=True):
         assert (np.abs(line - z) < half).all()
     save(figure, tmp_path / "map.png")
+
+
+def test_a_map_of_series_has_their_channels():
+    figure = lattice(rand(9, 2, 30), EXTENT)
+    _, first, second = figure.axes[0].collections
+    assert len(first.get_segments()) == len(second.get_segments()) == 9
 
 
 def test_a_map_of_another_scale_is_spread():

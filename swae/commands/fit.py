@@ -25,7 +25,7 @@ from ..run import Run, RunError
 from ..seeding import stream
 from ..sources import NAMES, from_anywhere
 from ..training import Epoch
-from .drawing import draw_pairs, draw_samples, on_page
+from .drawing import draw_pairs, draw_samples, drawable, pictures
 from .opening import DATA_HELP, listen, load_split, once
 
 SHOWN = 5000
@@ -220,9 +220,10 @@ def draw_figures(run: Run, model: SWAE, train: Samples) -> None:
 
     codes = model.transform(shown)
     prior = model.sample_codes(len(codes))
-    if model.latent_dim == 2 and len(train.shape) == 3:
+    if model.latent_dim == 2 and drawable(x).ndim > 2:
         extent = plotting.extent_of(model.sample_codes(SHOWN))  # few samples miss the borders
-        grid = on_page(model.inverse_transform(plotting.latent_grid(extent)))
+        k = 25 if drawable(x).ndim == 4 else 15  # lines want more room than images
+        grid = pictures(model.inverse_transform(plotting.latent_grid(extent, k)), views=False)
         caption = f"{len(codes):,} {what}"
         figure = plotting.triptych(
             prior, codes, shown.labels, grid, extent=extent, caption=caption
