@@ -375,7 +375,7 @@ def test_a_misspelt_parameter():
         (scipy.sparse.csr_array(vectors()), TypeError, "[Ss]parse"),
         (np.array([["a", "b"]] * 9, dtype=object), ValueError, "could not convert string"),
         (np.array([[{}, {}]] * 9, dtype=object), TypeError, "argument must be"),
-        (np.ones((30, 1, 3, 3)), ValueError, "at least 4 rows and columns"),
+        (np.full((30, 1, 3, 3), -1.0), DataError, "reaches from -1 to -1"),
         (DataLoader(TensorDataset(torch.ones(5, 2)), 5), ValueError, "left out with a data load"),
     ],
 )
