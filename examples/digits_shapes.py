@@ -39,6 +39,7 @@ class Digits(NamedTuple):
 class Embedding(NamedTuple):
     codes: Any  # of the held-out digits
     generated: Any
+    law: Any  # samples of what the codes should follow, where there is such a thing
     numbers: dict[str, float]
 
 
@@ -68,7 +69,7 @@ def embed_ours(data: Digits, prior: str, seed: int, epochs: int | None) -> Embed
     codes, figures = model.transform(data.test), model.evaluate(data.test).flat()
     numbers = neighbours(codes, data, model.transform(data.train))
     numbers |= {"MSE": figures["mse"], "SW2 / null": figures["sw2_ratio"], "fit, s": seconds}
-    return Embedding(codes, model.sample(25), numbers)
+    return Embedding(codes, model.sample(25), model.sample_codes(5000), numbers)
 
 
 def embed_theirs(data: Digits, model, seed: int, decoded: int | None = None) -> Embedding:
@@ -81,7 +82,7 @@ def embed_theirs(data: Digits, model, seed: int, decoded: int | None = None) -> 
     x_hat, generated = np.split(pixels.reshape(-1, 1, 8, 8), [len(some)])
     numbers = neighbours(codes, data, train_codes)
     numbers |= {"MSE": float(((x_hat - some) ** 2).mean()), "fit, s": seconds}
-    return Embedding(codes, generated, numbers)
+    return Embedding(codes, generated, None, numbers)
 
 
 def embed_umap(data: Digits, seed: int, decoded: int) -> Embedding:
@@ -91,19 +92,19 @@ def embed_umap(data: Digits, seed: int, decoded: int) -> Embedding:
 
 
 def draw(found: dict[str, Embedding], labels) -> Figure:
-    figure = Figure(figsize=(3.2 * len(found), 6.9), dpi=110, layout="compressed")
-    for (name, embedding), (above, below) in zip(
-        found.items(), figure.subplots(2, len(found), squeeze=False).T, strict=True
-    ):
+    figure = Figure(figsize=(3.2 * len(found), 6.6), dpi=110, layout="compressed")
+    axes = figure.subplots(2, len(found))
+    for (name, embedding), (above, below) in zip(found.items(), axes.T, strict=True):
+        if embedding.law is not None:
+            above.scatter(*embedding.law.T, c="0.92", s=4)
         points = above.scatter(
             *embedding.codes.T, c=labels, cmap="tab10", vmin=-0.5, vmax=9.5, s=7
         )
         above.set(title=name, xticks=[], yticks=[], box_aspect=1)
-        below.imshow(montage(embedding.generated.clip(0, 1), 5), cmap="gray_r", vmin=0, vmax=1)
+        below.imshow(montage(embedding.generated.clip(0, 1), 5), cmap="gray", vmin=0, vmax=1)
         below.set_axis_off()
-        drawn = "SW2 / null" in embedding.numbers
-        below.set_title("decoded samples of it" if drawn else "decoded points of the box around")
-    figure.colorbar(points, ax=figure.axes[::2], ticks=range(10), label="digit", aspect=30)
+        below.set_title("box around, decoded" if embedding.law is None else "samples, decoded")
+    figure.colorbar(points, ax=axes[0], ticks=range(10), label="digit")
     return figure
 
 
