@@ -49,7 +49,7 @@ def curve(benign, malignant):
 def draw(found: dict[str, tuple[Any, Any]]) -> Figure:
     figure = Figure(figsize=(12, 3.8), dpi=110, layout="constrained")
     *panels, roc = figure.subplots(1, len(found) + 1)
-    for ax, (name, (benign, malignant)) in zip(panels, found.items(), strict=True):
+    for ax, style, (name, (benign, malignant)) in zip(panels, "-:", found.items(), strict=True):
         # A few malignant rows lie very far out: what is beyond the edge is counted in its bin.
         low = np.quantile(malignant, 0.1)
         bins = np.linspace(low, max(benign.max(), malignant.max()), 30)
@@ -60,7 +60,7 @@ def draw(found: dict[str, tuple[Any, Any]]) -> Figure:
         ax.legend()
         malign, anomaly = curve(benign, malignant)
         area = f"{name}: {roc_auc_score(malign, anomaly):.3f}"
-        roc.plot(*roc_curve(malign, anomaly)[:2], label=area)
+        roc.plot(*roc_curve(malign, anomaly)[:2], c="0.2", ls=style, label=area)
     roc.set(title="ROC", xlabel="benign rows reported", ylabel="malignant rows found")
     roc.legend(title="area under the curve")
     return figure

@@ -64,7 +64,7 @@ SMALL = {
     "lightning_module": Small(
         {"epochs": 20, "accelerator": "cpu"},
         generates,
-        warns="Lightning advises workers for its loaders, and calls what torch calls deprecated",
+        warns="Lightning warns of loaders without workers, and of its own summary in bfloat16",
     ),
     "accelerate_loop": Small({"epochs": 10, "cpu": True}, generates),
     "digits_shapes": Small(
