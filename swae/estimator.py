@@ -101,7 +101,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             torch distribution.
         penalty: Penalty that pulls codes to the prior: sliced-wasserstein, or log-likelihood (Eq.
             5), which wants a prior with a density and shows why the paper does not use it.
-        reg_weight: Weight lambda of the penalty (Eq. 16).
+        reg_weight: Weight lambda of the penalty (Eq. 16); or auto, which finds it in training such
+            that the penalty is 1.1 times what perfect codes have, or auto:1.5 for 1.5 times.
         reg_growth: Factor of lambda at the start of each epoch from the twelfth on.
         n_projections: Number L of directions a step.
         p: Exponent of the distance, at least 1.
@@ -153,7 +154,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         *,
         prior: Any = None,  # noqa: ANN401 - a name, a Prior, an array or a distribution
         penalty: Penalty = "sliced-wasserstein",
-        reg_weight: float | None = None,
+        reg_weight: float | str | None = None,
         reg_growth: float | None = None,
         n_projections: int | None = None,
         p: Cost = 2.0,
@@ -582,6 +583,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
     def _weigh(self, epoch: int) -> None:
         r"""Sets lambda for the epoch with an index."""
 
+        if self.autoencoder_.steering is not None:
+            return
         growth = self.settings_["reg_growth"] ** max(0, epoch - GROWTH_FROM + 1)
         self.autoencoder_.reg_weight = self.settings_["reg_weight"] * growth
 
