@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from . import __version__
 from .anomaly import PROBES, Typical, normality, row_errors, typical
-from .autoencoder import Autoencoder, Output, Reconstruction
+from .autoencoder import Autoencoder, Output, Reconstruction, check_has_null
 from .building import model_of, networks_of, penalty_of
 from .checkpoint import (
     Checkpoint,
@@ -57,6 +57,7 @@ from .priors import Prior, Ring
 from .projections import Slices
 from .seeding import stream
 from .settings import batch_size, check, output_for, resolve, setting
+from .steering import multiple_of
 from .stopping import Best
 from .storage import FORMAT, given_again, plain, read_config
 from .training import (
@@ -426,6 +427,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         params = self.get_params(deep=False)
         check(params)
         penalty = penalty_of(params)
+        if multiple_of(setting(params, "reg_weight")) is not None:
+            check_has_null(penalty)
         if self.linear:
             is_bounded(penalty.prior)
 

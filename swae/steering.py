@@ -31,14 +31,22 @@ and falls below it. A step of training is a step of
   anywhere, are soon forgotten.
 - **Pace.** At most :math:`\eta` a step: a factor of ten takes 460 steps at least, and near the
   bound the loop settles in some :math:`1 / \eta` steps. A faster one winds up while the first
-  codes move to the prior, which takes its time with any weight. An optimiser that is normalised, as Adam, follows
-  :math:`\lambda` at each learning rate; where a schedule lets the rate go to zero the penalty
-  falls a little, as the noise of the weights does, and :math:`\lambda` with it.
+  codes move to the prior, which takes its time with any weight.
+- **Learning rate.** An optimiser that is normalised, as Adam, follows :math:`\lambda` at each
+  rate. Where a schedule lets the rate go to zero the penalty falls a little, as the noise of the
+  weights does, and :math:`\lambda` with it.
 - **Start.** At the first step :math:`\lambda P_0 = R_0 / 10`: the penalty weighs a tenth of the
   reconstruction.
 - **Limit.** The penalty never weighs more than the first batch's reconstruction cost did:
   :math:`\lambda \bar{P} \leq R_0`. Otherwise an encoder that can't reach :math:`\rho N`
   would be driven to forget the data.
+
+The bound is one of training batches. Codes whose penalty is :math:`\rho N` at batches of
+:math:`M` are off by :math:`(\rho - 1) N`, which is the null of :math:`M / (\rho - 1)` samples, and
+so many held-out ones tell them from the prior. With quasi-random samples of the prior, whose own
+noise adds nothing to the null, :math:`n` held-out samples of the training population have a ratio
+of about :math:`1 + (\rho - 1) n / 2M` to the null of :mod:`swae.metrics`, where both samples are
+independent: 5 for :math:`n = 10000, M = 125` and :math:`\rho = 1.1`.
 
 The running means and :math:`\log \lambda` are buffers: they are stored with the weights, and a
 run that is resumed goes on exactly.

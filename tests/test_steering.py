@@ -1,15 +1,20 @@
 """The weight that is steered: where it goes, what moves it, and what it leaves alone."""
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from swae import Autoencoder, Normal, Ring, SlicedWassersteinLoss, Uniform
+from swae import SWAE, Autoencoder, Normal, Ring, SlicedWassersteinLoss, Uniform
+from swae.checkpoint import latest_checkpoint
+from swae.cli import main
 from swae.metrics import evaluating
 from swae.networks import build
 from swae.penalties.likelihood import LogLikelihood
+from swae.run import Run
 from swae.seeding import stream
 from swae.steering import HIGHEST, LOWEST, MULTIPLE, PACE, Steering, multiple_of
 
@@ -59,7 +64,7 @@ def test_the_error_is_measured_in_the_room_that_the_multiple_leaves():
 def follow(multiple, gain, scale=1.0, steps=1500, noise=0.0):
     """Trains codes to their optimum at each step: P = N + a / lambda, at a cost that grows."""
     steering = Steering(multiple)
-    weight, generator = 1.0, stream(0, "test")
+    weight, generator = scale, stream(0, "test")
     for _ in range(steps):
         factor = 1 + noise * float(torch.randn((), generator=generator))
         penalty = (0.1 + gain * scale / weight) * factor
@@ -269,3 +274,102 @@ def test_a_plain_loop_under_autocast_leads_the_penalty_to_its_bound(x):
     assert loss.total.dtype == torch.float32
     assert ratios[30] > 3
     assert ratios[-1] == pytest.approx(2, rel=0.25)
+
+
+# ----- in the estimator
+
+
+def rows(n=60):
+    return torch.rand(n, 6, generator=stream(0, "rows")).numpy()
+
+
+def small(reg_weight="auto:1.5", **params):
+    return SWAE(**({"max_epochs": 4, "batch_size": 25, "reg_weight": reg_weight} | params))
+
+
+def state(estimator):
+    return estimator.autoencoder_.state_dict()
+
+
+@pytest.mark.parametrize("dim", [2, 12])
+def test_a_run_that_is_resumed_goes_on_bit_for_bit(tmp_path, dim):
+    """In a new process, as it were; last batches are partial, slices principal."""
+    whole = small(latent_dim=dim).fit(rows())
+    part = small(latent_dim=dim)
+    for epoch in part.fit_epochs(rows()):
+        if epoch.number == 2:
+            part.save_checkpoint(tmp_path)
+            break
+    part = small(latent_dim=dim)
+    checkpoint = latest_checkpoint(tmp_path)
+    assert [e.number for e in part.fit_epochs(rows(), checkpoint=checkpoint)] == [3, 4]
+    assert all(torch.equal(t, state(part)[name]) for name, t in state(whole).items())
+    assert float(state(whole)["steering.steps"]) == part.autoencoder_.steering.steps > 4
+
+
+def test_the_weight_is_stored_with_a_model(tmp_path):
+    fitted = small().fit(rows())
+    fitted.save(tmp_path)
+    stored = SWAE.load(tmp_path)
+    assert stored.reg_weight == "auto:1.5"
+    assert stored.autoencoder_.reg_weight == fitted.autoencoder_.reg_weight
+    assert stored.autoencoder_.steering.multiple == 1.5
+
+
+def test_parts_steer_it_too():
+    estimator = small().partial_fit(rows())
+    steps = int(estimator.autoencoder_.steering.steps)
+    estimator.partial_fit(rows())
+    assert int(estimator.autoencoder_.steering.steps) == 2 * steps
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"reg_weight": "atuo"}, "reg_weight has to be .* 'atuo'. Did you mean 'auto'?"),
+        ({"preset": "authors"}, "reg_weight='auto:1.5' .* reg_growth=1.1 .* give reg_growth=1"),
+        ({"patience": 3}, "reg_weight='auto:1.5' changes the loss .* leave patience out"),
+        ({"penalty": "log-likelihood", "prior": "normal"}, "LogLikelihood has none"),
+    ],
+)
+def test_what_a_steered_weight_can_not_go_with(params, message):
+    with pytest.raises(ValueError, match=message):
+        small(**params).check()
+
+
+def test_a_stratified_ring_of_the_paper_is_steered():
+    fitted = small(prior="ring", preset="paper", validation_size=0, drop_last=False).fit(rows())
+    assert 0 < fitted.autoencoder_.reg_weight != 10
+
+
+# ----- on the command line
+
+
+@pytest.mark.parametrize(
+    ("word", "reg_weight"), [("auto:2", "auto:2"), ("3", 3)]
+)
+def test_a_flag_names_it(tmp_path, monkeypatch, capsys, word, reg_weight):
+    monkeypatch.chdir(tmp_path)
+    np.savez("data.npz", x=rows())
+    run = ["fit", "data.npz", "--out", "run", "--max-epochs", "2", "--reg-weight", word]
+    assert main(run) == 0
+    assert main(["fit", "--config", "run/config.yaml", "--out", "again"]) == 0
+    metrics = Run(Path("run")).rows()
+    weights = [row["reg_weight"] for row in metrics]
+    capsys.readouterr()
+    assert main(["info", "run"]) == 0
+    told = capsys.readouterr().out
+    assert SWAE.load("again/model").reg_weight == reg_weight
+    if word == "3":
+        assert weights == [3, 3]
+        assert "weight reached" not in told
+    else:
+        assert len(set(weights)) == 2
+        assert f"{'weight reached':<18} {weights[-1]:.4g}" in told
+
+
+def test_a_flag_that_is_misspelt(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.savez("data.npz", x=rows())
+    assert main(["fit", "data.npz", "--reg-weight", "atuo"]) == 2
+    assert "'atuo'. Did you mean 'auto'?" in capsys.readouterr().err
