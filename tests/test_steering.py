@@ -61,7 +61,7 @@ def test_the_error_is_measured_in_the_room_that_the_multiple_leaves():
         assert errors == pytest.approx([-1, 0, 0.5, 1], abs=1e-5)
 
 
-def follow(multiple, gain, scale=1.0, steps=1500, noise=0.0):
+def follow(multiple, gain, scale=1.0, steps=1200, noise=0.0):
     """Trains codes to their optimum at each step: P = N + a / lambda, at a cost that grows."""
     steering = Steering(multiple)
     weight, generator = scale, stream(0, "test")
@@ -135,8 +135,8 @@ def test_a_number_that_is_not_finite_moves_nothing(bad, place):
 
 def test_a_penalty_that_can_not_be_low_weighs_no_more_than_the_first_reconstruction():
     steering = Steering(1.5)
-    steering.step(*numbers(0.5, 5.0, 0.1))
-    for _ in range(1000):
+    steering.step(*numbers(0.5, 1.0, 0.1))
+    for _ in range(900):
         weight = steering.step(*numbers(0.01, 0.2, 0.1))
     assert float(weight) == pytest.approx(0.5 / 0.2, rel=1e-3)
 
@@ -219,7 +219,7 @@ def test_a_fixed_weight_draws_what_it_drew(x):
 def test_the_loss_carries_the_weight_as_it_stands(x):
     autoencoder = model()
     loss = autoencoder.loss(x)
-    weight = float(loss.weighted["penalty"] / loss.parts["penalty"])
+    weight = float((loss.weighted["penalty"] / loss.parts["penalty"]).detach())
     assert weight == pytest.approx(autoencoder.reg_weight, rel=1e-6)
     assert f"reg_weight={autoencoder.reg_weight}" in repr(autoencoder)
 
@@ -345,27 +345,17 @@ def test_a_stratified_ring_of_the_paper_is_steered():
 # ----- on the command line
 
 
-@pytest.mark.parametrize(
-    ("word", "reg_weight"), [("auto:2", "auto:2"), ("3", 3)]
-)
-def test_a_flag_names_it(tmp_path, monkeypatch, capsys, word, reg_weight):
+def test_a_flag_states_the_multiple(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     np.savez("data.npz", x=rows())
-    run = ["fit", "data.npz", "--out", "run", "--max-epochs", "2", "--reg-weight", word]
-    assert main(run) == 0
-    assert main(["fit", "--config", "run/config.yaml", "--out", "again"]) == 0
-    metrics = Run(Path("run")).rows()
-    weights = [row["reg_weight"] for row in metrics]
+    assert main(["fit", "data.npz", "--out=run", "--max-epochs=2", "--reg-weight=auto:2"]) == 0
+    run = Run(Path("run"))
+    weights = [row["reg_weight"] for row in run.rows()]
+    assert len(set(weights)) == 2
+    assert run.read_config()["reg_weight"] == "auto:2"
     capsys.readouterr()
     assert main(["info", "run"]) == 0
-    told = capsys.readouterr().out
-    assert SWAE.load("again/model").reg_weight == reg_weight
-    if word == "3":
-        assert weights == [3, 3]
-        assert "weight reached" not in told
-    else:
-        assert len(set(weights)) == 2
-        assert f"{'weight reached':<18} {weights[-1]:.4g}" in told
+    assert f"{'weight reached':<18} {weights[-1]:.4g}" in capsys.readouterr().out
 
 
 def test_a_flag_that_is_misspelt(tmp_path, monkeypatch, capsys):
