@@ -176,16 +176,15 @@ def test_a_penalty_without_a_null_is_refused(penalty):
 
 
 @pytest.mark.parametrize("prior", [Uniform(2), Normal(5), Ring(stratified=True)])
-@pytest.mark.parametrize("quasi", [True, False])
-@pytest.mark.parametrize("oversampling", [1, 3])
+@pytest.mark.parametrize(("quasi", "oversampling"), [(True, 1), (False, 1), (True, 3)])
 def test_the_null_is_the_penalty_of_independent_samples(prior, quasi, oversampling, generator):
     penalty = SlicedWassersteinLoss(prior, quasi=quasi, oversampling=oversampling)
     plain = Ring() if isinstance(prior, Ring) else prior
     z = torch.zeros(60, prior.dim)
-    nulls = [penalty.null(z, generator=generator) for _ in range(300)]
-    own = [penalty(plain.sample(60, generator), generator) for _ in range(300)]
+    nulls = [penalty.null(z, generator=generator) for _ in range(100)]
+    own = [penalty(plain.sample(60, generator), generator) for _ in range(100)]
     ratio = torch.stack(nulls).mean() / torch.stack(own).mean()
-    assert float(ratio) == pytest.approx(1, abs=0.15)
+    assert float(ratio) == pytest.approx(1, abs=0.25)
 
 
 def test_the_null_moves_no_directions_and_has_no_gradient():
