@@ -112,9 +112,9 @@ def draw(rows: list[dict[str, Any]]) -> Any:  # noqa: ANN401 - a figure
 
     figure = canvas(1000, 840)
     for i, (column, title) in enumerate(
-        ((2, "running penalty, times its null"), (1, "weight of the penalty"))
+        ((2, "running penalty, times its null (dashed: 1.1, where it is led)"), (1, "weight of the penalty"))
     ):
-        ax = panel(figure, 90, 70 + 400 * i, 740, 330)
+        ax = panel(figure, 90, 70 + 410 * i, 740, 310)
         for row in rows:
             course = np.array(row["course"])
             ax.plot(course[:, 0], course[:, column], linewidth=1.2, label=row["set"])
@@ -123,7 +123,7 @@ def draw(rows: list[dict[str, Any]]) -> Any:  # noqa: ANN401 - a figure
         ax.set_xlabel("" if i else "step")
         if column == 2:
             ax.axhline(1.1, color="black", linewidth=0.8, linestyle="--")
-            ax.set_yticks([1, 1.1, 2, 4], ["1", "1.1", "2", "4"])
+            ax.set_yticks([1, 2, 4], ["1", "2", "4"])
             ax.minorticks_off()
         else:
             ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
