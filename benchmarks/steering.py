@@ -112,7 +112,10 @@ def draw(rows: list[dict[str, Any]]) -> Any:  # noqa: ANN401 - a figure
 
     figure = canvas(1000, 840)
     for i, (column, title) in enumerate(
-        ((2, "running penalty, times its null (dashed: 1.1, where it is led)"), (1, "weight of the penalty"))
+        (
+            (2, "running penalty, times its null (dashed: 1.1, where it is led)"),
+            (1, "weight of the penalty"),
+        )
     ):
         ax = panel(figure, 90, 70 + 410 * i, 740, 310)
         for row in rows:
