@@ -259,11 +259,11 @@ def test_setting_a_number_ends_the_steering(x):
 
 
 def test_a_plain_loop_under_autocast_leads_the_penalty_to_its_bound(x):
-    """Codes start far from the prior, and end at about the stated multiple of the null."""
+    """The penalty starts far above, falls below and ends about the stated multiple."""
     autoencoder, x = model("auto:2"), torch.rand(60, 6)
     optimizer = torch.optim.Adam(autoencoder.parameters(), 3e-3)
     ratios = []
-    for step in range(500):
+    for step in range(600):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             loss = autoencoder.loss(x, generator=stream(0, "penalty", step))
         optimizer.zero_grad()
@@ -271,8 +271,9 @@ def test_a_plain_loop_under_autocast_leads_the_penalty_to_its_bound(x):
         optimizer.step()
         ratios.append(float(autoencoder.steering.ratio))
     assert loss.total.dtype == torch.float32
-    assert ratios[30] > 3
-    assert ratios[-1] == pytest.approx(2, rel=0.25)
+    assert ratios[0] > 5
+    assert min(ratios) < 1.5
+    assert ratios[-1] == pytest.approx(2, rel=0.3)
 
 
 # ----- in the estimator
