@@ -79,8 +79,8 @@ LOWEST, HIGHEST = 1e-6, 1e6
 r"""Between what :math:`\lambda` stays at any rate."""
 
 
-WANTED = "a finite number >= 0, 'auto' or 'auto:MULTIPLE' such as 'auto:1.5'"
-r"""What a weight may be, in words."""
+WANTED = "a finite number >= 0"
+r"""What a weight may be besides ``auto``."""
 
 
 @final
@@ -220,7 +220,7 @@ def multiple_of(reg_weight: Any) -> float | None:  # noqa: ANN401 - to be judged
     word, colon, number = reg_weight.partition(":")
     if word != "auto":
         near = difflib.get_close_matches(word, ["auto"])
-        hint = " Did you mean 'auto'?" if near else ""
+        hint = " Did you mean 'auto'?" if near else " 'auto' and 'auto:1.5' find it."
         raise ValueError(f"reg_weight has to be {WANTED}, but is {reg_weight!r}.{hint}")
     if not colon:
         return MULTIPLE
