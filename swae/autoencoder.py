@@ -13,7 +13,6 @@ with codes; :class:`swae.sliced.SlicedWassersteinLoss` is the paper's.
 __all__ = ["Autoencoder", "Loss", "Output", "Reconstruction"]
 
 from collections.abc import Callable
-from numbers import Real
 from typing import Literal, NamedTuple, cast, final, get_args
 
 import torch
@@ -23,6 +22,7 @@ from torch import Tensor, nn
 
 from .priors import Prior
 from .scaling import Scaling
+from .steering import Steering, check_reg_weight, multiple_of
 from .univariate import at_least_single
 
 Output = Literal["sigmoid", "linear"]
@@ -60,14 +60,17 @@ class Autoencoder(nn.Module):
             reconstructions and data that returns a scalar.
         output: What :meth:`decode` applies to the logits: ``sigmoid`` for data in [0, 1], or
             ``linear``.
-        reg_weight: The weight :math:`\lambda` of the penalty.
+        reg_weight: The weight :math:`\lambda` of the penalty; or ``auto``, which finds it in
+            training such that the penalty stays at a multiple of its null (``auto:1.5`` states
+            which one), see :mod:`swae.steering`. The penalty then has to have a method
+            ``null(z, labels, generator)``.
         scaling: What brings data to the scale on which the networks work and the loss is taken,
             and, by its ``inverse``, back. If :py:`None`, that is the data's own.
 
     Raises:
         ValueError: If a name is unknown, the weight is negative, the decoder ends in an
-            activation of its own where ``output`` adds one, or a cross-entropy meets a linear
-            output.
+            activation of its own where ``output`` adds one, a cross-entropy meets a linear
+            output, or the penalty has no null to steer by.
 
     References:
         | Sliced-Wasserstein Autoencoder (Kolouri et al., 2018)
@@ -92,7 +95,7 @@ class Autoencoder(nn.Module):
         penalty: nn.Module,
         reconstruction: Reconstruction | Callable[[Tensor, Tensor], Tensor] = "bce+l1",
         output: Output = "sigmoid",
-        reg_weight: float = 10.0,
+        reg_weight: float | str = 10.0,
         scaling: Scaling | None = None,
     ) -> None:
         super().__init__()
@@ -105,8 +108,26 @@ class Autoencoder(nn.Module):
         self.penalty = penalty
         self.reconstruction = reconstruction
         self.output: Output = output
+        self.steering: Steering | None = None
         self.reg_weight = reg_weight
         self.scaling = scaling
+
+    @property
+    def reg_weight(self) -> float:
+        r"""The weight :math:`\lambda` as it stands; setting it fixes it, or steers it anew."""
+
+        return self._reg_weight if self.steering is None else float(self.steering.weight)
+
+    @reg_weight.setter
+    def reg_weight(self, value: float | str) -> None:
+        check_reg_weight(value)
+        multiple = multiple_of(value)
+        if multiple is None:
+            self.steering, self._reg_weight = None, cast(float, value)
+        else:
+            check_has_null(self.penalty)
+            device = next(self.encoder.parameters(), torch.empty(())).device
+            self.steering = Steering(multiple).to(device)
 
     def encode(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n d"]:
         r"""Returns the codes :math:`z = \phi(x)`.
@@ -187,6 +208,8 @@ class Autoencoder(nn.Module):
     ) -> Loss:
         r"""Computes the loss of a batch and its parts.
 
+        In training mode each call is a step of a weight that is steered.
+
         Arguments:
             x: The data, with shape :math:`(n, *)`.
             labels: The classes, with shape :math:`(n)`, handed on to :meth:`latent_loss`.
@@ -201,7 +224,8 @@ class Autoencoder(nn.Module):
         parts = self.reconstruction_loss(self.scaled(x), self.logits(z))
         parts["penalty"] = self.latent_loss(z, labels, generator=generator)
 
-        weighted = parts | {"penalty": self.reg_weight * parts["penalty"]}
+        weight = self.weigh(z, labels, parts, generator)
+        weighted = parts | {"penalty": weight * parts["penalty"]}
         total = torch.stack(list(weighted.values())).sum()
 
         return Loss(total, parts, weighted)
@@ -270,6 +294,23 @@ class Autoencoder(nn.Module):
             penalty: Tensor = self.penalty(at_least_single(z), generator=generator)
             return penalty
 
+    def weigh(
+        self,
+        z: Float[Tensor, "n d"],
+        labels: Int[Tensor, " n"] | None,
+        parts: dict[str, Float[Tensor, ""]],
+        generator: torch.Generator | None,
+    ) -> float | Float[Tensor, ""]:
+        r"""Returns the weight of a batch's penalty, which a steered one adapts to in training."""
+
+        if self.steering is None:
+            return self._reg_weight
+        if not self.training:
+            return self.steering.weight
+        null = cast(Callable[..., Tensor], self.penalty.null)(z.detach(), labels, generator)
+        *costs, penalty = (cost.detach() for cost in parts.values())
+        return self.steering.step(torch.stack(costs).sum(), penalty, null, len(z))
+
     def extra_repr(self) -> str:
         return (
             f"reconstruction={self.reconstruction!r}, output={self.output!r}, "
@@ -284,7 +325,7 @@ r"""Layers that leave values as they are; the one before them decides."""
 def check_settings(
     reconstruction: Reconstruction | Callable[[Tensor, Tensor], Tensor],
     output: Output,
-    reg_weight: float,
+    reg_weight: float | str,
 ) -> None:
     if not callable(reconstruction) and reconstruction not in get_args(Reconstruction):
         raise ValueError(
@@ -298,8 +339,16 @@ def check_settings(
             f"reconstruction={reconstruction!r} is a cross-entropy, which wants "
             "output='sigmoid'; reconstruction='mse' goes with a linear output."
         )
-    if not isinstance(reg_weight, Real) or not 0 <= reg_weight < float("inf"):
-        raise ValueError(f"reg_weight has to be a finite number >= 0, but is {reg_weight!r}.")
+    check_reg_weight(reg_weight)
+
+
+def check_has_null(penalty: nn.Module) -> None:
+    if not callable(getattr(penalty, "null", None)):
+        raise ValueError(
+            "reg_weight='auto' wants a penalty with a method null(z, labels, generator), what it "
+            f"is for samples of the prior, but {type(penalty).__name__} has none; give "
+            "reg_weight a number."
+        )
 
 
 def check_ends_in_logits(decoder: nn.Module, output: Output) -> None:

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from . import __version__
 from .anomaly import PROBES, Typical, normality, row_errors, typical
-from .autoencoder import Autoencoder, Output, Reconstruction
+from .autoencoder import Autoencoder, Output, Reconstruction, check_has_null
 from .building import model_of, networks_of, penalty_of
 from .checkpoint import (
     Checkpoint,
@@ -58,6 +58,7 @@ from .priors import Prior, Ring
 from .projections import Slices
 from .seeding import stream
 from .settings import batch_size, check, check_seed, output_for, resolve, setting
+from .steering import multiple_of
 from .stopping import Best
 from .storage import FORMAT, given_again, plain, read_config
 from .training import (
@@ -102,7 +103,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             torch distribution.
         penalty: Penalty that pulls codes to the prior: sliced-wasserstein, or log-likelihood (Eq.
             5), which wants a prior with a density and shows why the paper does not use it.
-        reg_weight: Weight lambda of the penalty (Eq. 16).
+        reg_weight: Weight lambda of the penalty (Eq. 16); or auto, which finds it in training such
+            that the penalty is 1.1 times what perfect codes have, or auto:1.5 for 1.5 times.
         reg_growth: Factor of lambda at the start of each epoch from the twelfth on.
         n_projections: Number L of directions a step.
         p: Exponent of the distance, at least 1.
@@ -154,7 +156,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         *,
         prior: Any = None,  # noqa: ANN401 - a name, a Prior, an array or a distribution
         penalty: Penalty = "sliced-wasserstein",
-        reg_weight: float | None = None,
+        reg_weight: float | str | None = None,
         reg_growth: float | None = None,
         n_projections: int | None = None,
         p: Cost = 2.0,
@@ -426,6 +428,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         params = self.get_params(deep=False)
         check(params)
         penalty = penalty_of(params)
+        if multiple_of(setting(params, "reg_weight")) is not None:
+            check_has_null(penalty)
         if self.linear:
             is_bounded(penalty.prior)
 
@@ -610,6 +614,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
     def _weigh(self, epoch: int) -> None:
         r"""Sets lambda for the epoch with an index."""
 
+        if self.autoencoder_.steering is not None:
+            return
         growth = self.settings_["reg_growth"] ** max(0, epoch - GROWTH_FROM + 1)
         self.autoencoder_.reg_weight = self.settings_["reg_weight"] * growth
 

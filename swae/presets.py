@@ -93,7 +93,7 @@ NAMES: dict[str, Any] = {
 }
 r"""The closed lists that parameters name from; reconstruction and output have their own check."""
 
-NUMBERS = {"reg_weight": True, "reg_growth": True, "learning_rate": False, "validation_size": True}
+NUMBERS = {"reg_growth": True, "learning_rate": False, "validation_size": True}
 r"""The parameters that are finite numbers, and whether they may be 0."""
 
 SWITCHES = ("quasi", "stratified", "drop_last", "linear", "standardize")

@@ -35,6 +35,7 @@ from .presets import (
     check_switch,
 )
 from .projections import resolve as resolve_slices
+from .steering import multiple_of
 from .training import device_for, precision_for
 
 Params = Mapping[str, Any]
@@ -74,6 +75,7 @@ def check(params: Params) -> None:
     resolve_slices(setting(params, "slices"), params["latent_dim"])
     output = output_for(params, unit=True)
     check_settings(output["reconstruction"], output["output"], setting(params, "reg_weight"))
+    check_steering(params)
     for name in ("linear", "standardize"):
         if output["output"] != "linear" and params[name]:
             raise ValueError(
@@ -91,6 +93,24 @@ def check_name(name: str, value: Any, known: Sequence[str]) -> None:  # noqa: AN
     near = difflib.get_close_matches(str(value), known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(f"{name} has to be one of {known}, but is {value!r}.{hint}")
+
+
+def check_steering(params: Params) -> None:
+    r"""Refuses what a weight that is steered can't go with."""
+
+    weight, growth = setting(params, "reg_weight"), setting(params, "reg_growth")
+    if multiple_of(weight) is None:
+        return
+    if growth != 1:
+        raise ValueError(
+            f"reg_weight={weight!r} finds the weight by itself, which reg_growth={growth!r} would "
+            "move away; give reg_growth=1."
+        )
+    if params["patience"] is not None:
+        raise ValueError(
+            f"reg_weight={weight!r} changes the loss from epoch to epoch, by which patience would "
+            "compare them; leave patience out, or give reg_weight a number."
+        )
 
 
 def check_seed(name: str, seed: Any) -> None:  # noqa: ANN401 - to be judged

@@ -17,10 +17,11 @@ evenly, :math:`\theta` by :mod:`swae.projections` and the samples from a shifted
 
 __all__ = ["SlicedWassersteinLoss", "sliced_wasserstein"]
 
+import copy
 from typing import final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -231,21 +232,52 @@ class SlicedWassersteinLoss(nn.Module):
 
         with torch.autocast(z.device.type, enabled=False):
             z = at_least_single(z)
-            directions = self.directions(z, generator)
-            samples = self.prior.sample(
-                self.oversampling * len(z), generator, self.quasi, device=z.device, dtype=z.dtype
-            )
+            if self.follows_codes and self.training:
+                self.follow(z)
+            return self.distance(z, generator)
 
-            return sliced_wasserstein(z, samples, directions, self.p)
+    @torch.no_grad()
+    def null(
+        self,
+        z: Float[Tensor, "n d"],
+        labels: Int[Tensor, " n"] | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Float[Tensor, ""]:
+        r"""Draws what the penalty is for perfect codes: independent samples of the prior.
+
+        Arguments:
+            z: The codes whose number, device and dtype count, with shape :math:`(N, d)`.
+            labels: Not used: the prior has no classes.
+            generator: The source of randomness; torch's global one if :py:`None`.
+
+        Returns:
+            One draw of the null value, a scalar without a gradient. Directions that follow the
+            codes are drawn as for the codes, and are not moved.
+        """
+
+        with torch.autocast(z.device.type, enabled=False):
+            z = at_least_single(z)
+            perfect = independent(self.prior).sample(
+                len(z), generator, device=z.device, dtype=z.dtype
+            )
+            return self.distance(perfect, generator)
+
+    def distance(
+        self, z: Float[Tensor, "n d"], generator: torch.Generator | None
+    ) -> Float[Tensor, ""]:
+        r"""Computes the distance of codes to fresh samples along fresh directions."""
+
+        directions = self.directions(z, generator)
+        samples = self.prior.sample(
+            self.oversampling * len(z), generator, self.quasi, device=z.device, dtype=z.dtype
+        )
+        return sliced_wasserstein(z, samples, directions, self.p)
 
     @torch.no_grad()
     def directions(
         self, z: Float[Tensor, "n d"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "d k"]:
-        r"""Draws the directions for a batch of codes, which ``principal`` ones follow."""
-
-        if self.follows_codes and self.training:
-            self.follow(z)
+        r"""Draws the directions for a batch, ``principal`` ones by the running covariance."""
 
         return draw(
             self.slices,
@@ -269,3 +301,13 @@ class SlicedWassersteinLoss(nn.Module):
             f"n_projections={self.n_projections}, p={self.p}, slices={self.slices!r}, "
             f"quasi={self.quasi}, oversampling={self.oversampling}"
         )
+
+
+def independent(prior: Prior) -> Prior:
+    r"""Returns a prior whose samples are independent, where its own are spread by strata."""
+
+    if not getattr(prior, "stratified", False):
+        return prior
+    alike = copy.copy(prior)
+    alike.__dict__["stratified"] = False
+    return alike

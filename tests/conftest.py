@@ -11,7 +11,7 @@ import torch
 
 CHECKED = """
     autoencoder chunked kernels linear networks penalties priors projections scaling seeding
-    sliced univariate
+    sliced steering univariate
 """
 
 jaxtyping.install_import_hook(

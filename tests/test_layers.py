@@ -13,7 +13,7 @@ import swae
 ROOT = Path(swae.__file__).parent
 LAYERS = (
     "seeding univariate projections kernels",
-    "chunked sliced priors penalties networks linear scaling",
+    "chunked sliced priors penalties steering networks linear scaling",
     "autoencoder",
     "images ingest cache celeba reading columns tables hub sources data training metrics "
     "checkpoint stopping foreign latent anomaly",

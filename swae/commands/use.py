@@ -114,6 +114,8 @@ def info(words: list[str]) -> int:
     print(f"{'epochs':<18} {model.n_epochs_ or 'none here (imported)'}")
     for part, count in counts.items():
         print(f"{part:<18} {count:,} parameters")
+    if model.autoencoder_.steering is not None:
+        print(f"{'weight reached':<18} {model.autoencoder_.reg_weight:.4g}")
     for name, value in model.settings_.items():
         print(f"{name:<18} {value}")
     return 0
