@@ -268,12 +268,19 @@ def decode(path: str | Path, framing: Framing = AS_IT_IS) -> NDArray[np.uint8]:
         return to_array(image, framing)
 
 
+def decode_opened(file: str | Path | IO[bytes], framing: Framing = AS_IT_IS) -> NDArray[np.uint8]:
+    """Decodes what a file, or the memory of one, holds."""
+
+    with opened(file) as image:
+        return to_array(image, framing)
+
+
 @contextmanager
-def opened(path: str | Path) -> Iterator[Image.Image]:
-    r"""Opens one image file, before a pixel is decoded.
+def opened(file: str | Path | IO[bytes]) -> Iterator[Image.Image]:
+    r"""Opens one image, before a pixel is decoded.
 
     Arguments:
-        path: The file.
+        file: The file, or the memory of one.
 
     Yields:
         The image.
@@ -284,14 +291,8 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
     """
 
     # Before opening, because to open a FIFO is to wait for its writer.
-    if not stat.S_ISREG(os.stat(path).st_mode):
+    if isinstance(file, str | Path) and not stat.S_ISREG(os.stat(file).st_mode):
         raise ValueError("not a regular file")
-    return decode_opened(path, framing)
-
-
-def decode_opened(file: str | Path | IO[bytes], framing: Framing = AS_IT_IS) -> NDArray[np.uint8]:
-    """Decodes what a file, or the memory of one, holds."""
-
     with Image.open(file, formats=FORMATS) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
