@@ -264,8 +264,7 @@ def decode(path: str | Path, framing: Framing = AS_IT_IS) -> NDArray[np.uint8]:
             raise other exceptions.
     """
 
-    with opened(path) as image:
-        return to_array(image, framing)
+    return decode_opened(path, framing)
 
 
 def decode_opened(file: str | Path | IO[bytes], framing: Framing = AS_IT_IS) -> NDArray[np.uint8]:
