@@ -219,8 +219,8 @@ def test_a_lone_dot_survives_the_reduction():
     assert darkness(image).sum() == 1
 
 
-def test_the_heart_is_the_one_that_the_example_draws():
-    spec = importlib.util.spec_from_file_location("heart", ROOT / "examples" / "heart.py")
+def test_the_heart_is_the_one_that_is_drawn_beside_it():
+    spec = importlib.util.spec_from_file_location("heart", HEART.with_suffix(".py"))
     heart = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(heart)
     np.testing.assert_array_equal(np.asarray(heart.heart()), np.asarray(Image.open(HEART)))

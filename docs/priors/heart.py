@@ -1,4 +1,4 @@
-r"""Draws a heart to pull codes into: ``python examples/heart.py heart.png``.
+r"""Draws a heart to pull codes into: ``python docs/priors/heart.py heart.png``.
 
 It is where :math:`(x^2 + y^2 - 1)^3 \leq x^2 y^3`. Each pixel is as dark as its share inside,
 which is counted on a finer lattice.
