@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .priors import Circle as Circle
     from .priors import FromDistribution as FromDistribution
     from .priors import FromFunction as FromFunction
+    from .priors import FromPicture as FromPicture
     from .priors import FromSamples as FromSamples
     from .priors import Mixture as Mixture
     from .priors import Normal as Normal
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from .univariate import wasserstein_1d as wasserstein_1d
 
 PRIORS = (
-    "Ball Bowl Circle FromDistribution FromFunction FromSamples Mixture Normal Prior Ring Sphere "
-    "Uniform"
+    "Ball Bowl Circle FromDistribution FromFunction FromPicture FromSamples Mixture Normal Prior "
+    "Ring Sphere Uniform"
 )
 HOMES = {
     "autoencoder": "Autoencoder",

@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.distributions import Distribution
 
 from .autoencoder import Autoencoder
+from .laws import law_of
 from .linear import beside_linear
 from .networks import build, glorot_, memory_format_for
 from .penalties.likelihood import LogLikelihood
-from .priors import FromDistribution, FromSamples, Prior, prior_from_name
+from .priors import Prior
 from .scaling import Scaling
 from .seeding import stream_seed
 from .settings import setting
@@ -35,18 +35,7 @@ def prior_of(settings: Settings, *, stratified: bool = False) -> Prior:
     """
 
     given, dim = setting(settings, "prior"), settings["latent_dim"]
-    match given:
-        case str():
-            prior = prior_from_name(given, dim, stratified=stratified)
-        case Prior():
-            prior = copy.deepcopy(given)
-        case Distribution():
-            prior = FromDistribution(given)
-        case _:
-            prior = FromSamples(given)
-    if prior.dim != dim:
-        raise ValueError(f"The prior has {prior.dim} dimensions, but latent_dim is {dim}.")
-    return prior
+    return law_of(given, dim, stratified=stratified)
 
 
 def penalty_of(settings: Settings) -> SlicedWassersteinLoss | LogLikelihood:

@@ -50,6 +50,7 @@ from .data import (
     in_order,
     to_float,
 )
+from .laws import check_same_law
 from .linear import LinearDecoder, LinearEncoder, is_bounded, start_at_pca_
 from .metrics import Evaluation, evaluate, evaluating
 from .networks import Network
@@ -99,8 +100,9 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
     Arguments:
         latent_dim: Dimension d of the codes.
         prior: Law of the codes: a name with its numbers (uniform, normal, ring, circle, bowl,
-            ball, sphere, mixture:components=10), or in Python a Prior, an array of samples or a
-            torch distribution.
+            ball, sphere, mixture:components=10), image:FILE (a picture, dark is dense) or
+            samples:FILE (.npy, .npz, .csv), or in Python a Prior, an array of samples, a Pillow
+            image, a torch distribution or a function f(n, generator).
         penalty: Penalty that pulls codes to the prior: sliced-wasserstein, or log-likelihood (Eq.
             5), which wants a prior with a density and shows why the paper does not use it.
         reg_weight: Weight lambda of the penalty (Eq. 16); or auto, which finds it in training such
@@ -154,7 +156,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         self,
         latent_dim: int = 2,
         *,
-        prior: Any = None,  # noqa: ANN401 - a name, a Prior, an array or a distribution
+        prior: Any = None,  # noqa: ANN401 - what swae.laws lists
         penalty: Penalty = "sliced-wasserstein",
         reg_weight: float | str | None = None,
         reg_growth: float | None = None,
@@ -401,6 +403,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
                 "The data is not what the checkpoint was trained on, so training can't go on with "
                 "it; give the same data, or begin anew."
             )
+        check_same_law(self.autoencoder_.penalty.prior, checkpoint.model, "penalty.prior.")
         try:
             self.autoencoder_.load_state_dict(checkpoint.model)
         except RuntimeError as error:

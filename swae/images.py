@@ -7,18 +7,8 @@ photographs lying on their side, files made to exhaust the memory. The contract:
   that the order does not depend on the file system. Links to folders are not followed, hidden
   names (those with a leading dot) are passed over. Files are opened by content: a JPEG that is
   called `x.png` is a JPEG.
-* Every image becomes 8 bits deep, gray or RGB:
-
-  | what                                  | becomes                                               |
-  |---------------------------------------|-------------------------------------------------------|
-  | 1 bit, 8-bit gray                     | gray                                                  |
-  | 16-bit gray                           | gray, :math:`v \mapsto \mathrm{round}(v / 257)`       |
-  | CMYK, YCbCr, palette                  | RGB                                                   |
-  | an alpha channel, a transparent color | composited on white                                   |
-  | several frames                        | the first one                                         |
-  | an EXIF orientation                   | upright                                               |
-
-  The folder is gray, :math:`c = 1`, if all its images are, otherwise RGB, :math:`c = 3`.
+* Every image becomes upright and 8 bits deep, gray or RGB, on white (:mod:`swae.pixels`). The
+  folder is gray, :math:`c = 1`, if all its images are, otherwise RGB, :math:`c = 3`.
 * A file that cannot be read is skipped and reported with its reason. More than one in a hundred
   of these, and the folder is refused, for then what is left is hardly the data that was meant.
 * A header that announces too many pixels is refused before a pixel is decoded.
@@ -36,6 +26,7 @@ __all__ = [
     "decode",
     "decoded",
     "find",
+    "opened",
     "read_folder",
     "to_array",
 ]
@@ -55,8 +46,10 @@ from typing import IO, NamedTuple, NoReturn
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
+
+from .pixels import eight_bits, opaque, upright
 
 EXTENSIONS = frozenset(
     (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
@@ -68,9 +61,6 @@ MAX_SIDE = 10_000
 TOLERATED = 0.01
 TOGETHER = 8
 r"""The files that a thread takes at once: to hand one over is a tenth of the work of decoding."""
-
-ORIENTATION = 0x0112
-r"""EXIF's tag of the side that is up."""
 
 logger = logging.getLogger("swae")
 
@@ -274,20 +264,39 @@ def decode(path: str | Path, framing: Framing = AS_IT_IS) -> NDArray[np.uint8]:
             raise other exceptions.
     """
 
-    # Before opening, because to open a FIFO is to wait for its writer.
-    if not stat.S_ISREG(os.stat(path).st_mode):
-        raise ValueError("not a regular file")
     return decode_opened(path, framing)
 
 
 def decode_opened(file: str | Path | IO[bytes], framing: Framing = AS_IT_IS) -> NDArray[np.uint8]:
     """Decodes what a file, or the memory of one, holds."""
 
+    with opened(file) as image:
+        return to_array(image, framing)
+
+
+@contextmanager
+def opened(file: str | Path | IO[bytes]) -> Iterator[Image.Image]:
+    r"""Opens one image, before a pixel is decoded.
+
+    Arguments:
+        file: The file, or the memory of one.
+
+    Yields:
+        The image.
+
+    Raises:
+        ValueError: If the file is not regular or announces too many pixels.
+        OSError: If the file cannot be opened.
+    """
+
+    # Before opening, because to open a FIFO is to wait for its writer.
+    if isinstance(file, str | Path) and not stat.S_ISREG(os.stat(file).st_mode):
+        raise ValueError("not a regular file")
     with Image.open(file, formats=FORMATS) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
             raise ValueError(f"{width} x {height} pixels exceed the limit of {MAX_PIXELS:,}")
-        return to_array(image, framing)
+        yield image
 
 
 def to_array(image: Image.Image, framing: Framing = AS_IT_IS) -> NDArray[np.uint8]:
@@ -311,38 +320,6 @@ def to_array(image: Image.Image, framing: Framing = AS_IT_IS) -> NDArray[np.uint
     pixels = np.asarray(framing(opaque(eight_bits(upright(image), image.format))), dtype=np.uint8)
     # A copy, for an image's own memory is not to be written to.
     return np.array(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1), order="C")
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """Turns what lies on its side; Pillow's own function copies what does not."""
-
-    image.load()  # some formats have their EXIF after the pixels
-    turned = image.getexif().get(ORIENTATION, 1) != 1
-    return ImageOps.exif_transpose(image) if turned else image
-
-
-def eight_bits(image: Image.Image, file_format: str | None) -> Image.Image:
-    """Scales 16-bit gray; Pillow's own conversion clips at 255."""
-
-    # Pillow reads 16-bit PGM, and before version 11 also PNG, into 32-bit integers.
-    wide = image.mode == "I" and file_format in ("PNG", "PPM")
-    if wide or image.mode.startswith("I;16"):
-        pixels = np.asarray(image).astype(np.float32) / 257
-        return Image.fromarray(pixels.round().astype(np.uint8))
-    if image.mode in ("I", "F"):
-        raise ValueError("32-bit pixels have no known range; save them with 8 or 16 bits")
-    return image
-
-
-def opaque(image: Image.Image) -> Image.Image:
-    """Composites on white what is transparent, and converts to gray or RGB."""
-
-    mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    return image if image.mode == mode else image.convert(mode)
 
 
 @contextmanager
@@ -400,11 +377,17 @@ def decode_or_reason(path: str, framing: Framing) -> NDArray[np.uint8] | str:
         return decode(path, framing)
     except MemoryError:
         raise
-    except UnidentifiedImageError:
-        return f"not an image of a known format ({', '.join(FORMATS)})"
     # A corrupt file can make a decoder raise nearly anything (SyntaxError, struct.error, ...).
     except Exception as error:
-        return printable(f"{error}".strip().split("\n")[0] or type(error).__name__)
+        return reason(error)
+
+
+def reason(error: Exception) -> str:
+    """Says why a file can't be read, in one line."""
+
+    if isinstance(error, UnidentifiedImageError):
+        return f"not an image of a known format ({', '.join(FORMATS)})"
+    return printable(f"{error}".strip().split("\n")[0] or type(error).__name__)
 
 
 def judge(folder: Path, rejected: Sequence[tuple[str, str]], n: int) -> None:

@@ -1,8 +1,9 @@
 r"""What a stored model's configuration can hold.
 
-``config.json`` holds names and numbers, never code. A prior that is an array or a mixture lies
-with the weights; a prior of ours is its name; networks, functions and distributions of the user's
-own are only named by their type, and have to be passed again when the model is loaded.
+``config.json`` holds names and numbers, never code, and no file to open. A prior that is a
+picture, an array or a mixture lies with the weights, wherever it came from; a prior of ours is its
+name; networks, functions and distributions of the user's own are only named by their type, and
+have to be passed again when the model is loaded.
 """
 
 __all__ = ["FORMAT", "given_again", "plain", "read_config"]
@@ -12,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from .checkpoint import CorruptError, from_json
-from .priors import FromSamples, Mixture, Prior, name_of
+from .laws import kind_of_file
+from .priors import FromPicture, FromSamples, Mixture, Prior, name_of
 
 FORMAT = 1
 r"""The version of the model folder's format."""
@@ -46,6 +49,8 @@ def read_config(
     )
     if not (whole and more and isinstance(params, dict) and params.keys() <= set(known)):
         raise CorruptError(f"{path} is no model's configuration.")
+    if kind_of_file(params.get("prior")):
+        raise CorruptError(f"{path} names a file as the prior; a model's numbers lie within it.")
     return {**config, "flat": bool(flat), "columns": columns, "typical": typical}
 
 
@@ -58,11 +63,15 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a parameter is
 
     if isinstance(value, np.generic):
         value = value.item()
+    if kind_of_file(value) == "image" or isinstance(value, FromPicture | Image.Image):
+        return {"stored": "picture"}
+    if kind_of_file(value) == "samples":
+        return {"stored": "samples"}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, tuple) and all(isinstance(size, int) for size in value):
+    if isinstance(value, tuple | list) and all(isinstance(size, int) for size in value):
         return list(value)
-    if isinstance(value, FromSamples | np.ndarray | Tensor | list):
+    if isinstance(value, FromSamples | Tensor | list | tuple) or hasattr(value, "__array__"):
         return {"stored": "samples"}
     if isinstance(value, Mixture):
         return {"stored": "mixture"}
@@ -96,6 +105,8 @@ def stored_prior(kind: str, state: dict[str, Tensor]) -> Prior:
     try:
         if kind == "samples":
             return FromSamples(state["penalty.prior.samples"])
+        if kind == "picture":
+            return FromPicture(state["penalty.prior.pixels"])
         if kind == "mixture":
             return Mixture(
                 *(state[f"penalty.prior.{name}"] for name in ("means", "scales", "weights"))

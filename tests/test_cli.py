@@ -430,6 +430,42 @@ def test_resume_takes_another_way_to_the_data(here):
     assert fit(*words, "--resume", data="below/../data.npz") == 0
 
 
+def test_a_prior_that_is_a_picture(here, capsys, monkeypatch):
+    """It is named from anywhere, goes on only as it was, and is not opened by who uses the run."""
+    Image.fromarray(np.eye(8) < 1).save("eye.png")
+    words = ["--prior", "image:eye.png", "--out"]
+    assert fit(*words, "new", "--stop-after", "1") == 0
+    assert config(here / "new")["prior"] == f"image:{here}/eye.png"
+    (here / "below").mkdir()
+    monkeypatch.chdir(here / "below")
+    again = ["fit", "--config", "../new/config.yaml", "--out", "../new", "--resume"]
+    Image.fromarray(np.eye(8)[::-1] < 1).save(here / "eye.png")
+    refused(capsys, again, 3, "prior is not what the checkpoint was trained with")
+    Image.fromarray(np.eye(8) < 1).save(here / "eye.png")
+    assert main(again) == 0
+    monkeypatch.chdir(here)
+    assert fit(*words, "at-once") == 0
+    assert sha(here / "new") == sha(here / "at-once")
+
+    (here / "eye.png").unlink()
+    for use in (["evaluate"], ["sample", "--out", "a.png"], ["grid", "--out", "b.png"]):
+        assert main([use[0], "new", *use[1:]]) == 0
+    capsys.readouterr()
+    assert main(["info", "new"]) == 0
+    assert "FromPicture(8 x 8 pixels)" in capsys.readouterr().out
+    refused(capsys, [*again[:2], "new/config.yaml"], 2, "There is no file", "eye.png")
+
+
+def test_a_prior_that_is_the_codes_of_a_run(here, capsys):
+    assert main(["encode", "run", "--out", "codes.csv"]) == 0
+    assert fit("--prior", "samples:codes.csv", "--out", "new") == 0
+    capsys.readouterr()
+    assert main(["info", "new"]) == 0
+    assert "FromSamples(dim=2, samples=12)" in capsys.readouterr().out
+    words = ["fit", "data.npz", "--prior", "samples:codes.csv", "--latent-dim", "3"]
+    refused(capsys, words, 2, "The prior has 2 dimensions, but latent_dim is 3")
+
+
 def test_stop_after_an_epoch_that_is_behind(here, capsys):
     words = ["fit", "data.npz", *SMALL, "--out", "new", "--stop-after", "1"]
     assert main(words) == 0

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import scipy
 import torch
+from PIL import Image
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from swae import SWAE, FromFunction, FromSamples, Mixture, Normal, Ring, Uniform
+from swae import SWAE, FromFunction, FromPicture, FromSamples, Mixture, Normal, Ring, Uniform
 from swae.checkpoint import (
     CorruptError,
     from_safetensors,
@@ -564,6 +565,8 @@ def test_an_array_as_prior_is_stored(tmp_path, wrap):
         Ring(stratified=True),
         Mixture([[0.0, 1.0], [2.0, 3.0]], [0.1, 0.2], [0.3, 0.7]),
         FromSamples(np.ones((3, 2))),
+        FromPicture(np.arange(12.0).reshape(3, 4)),
+        Image.fromarray(np.arange(0, 240, 20, dtype=np.uint8).reshape(3, 4)),
     ],
 )
 def test_a_prior_of_ours_is_stored(tmp_path, prior):
@@ -572,6 +575,44 @@ def test_a_prior_of_ours_is_stored(tmp_path, prior):
     loaded = SWAE.load(tmp_path)
     np.testing.assert_array_equal(loaded.sample(20), model.sample(20))
     assert loaded.evaluate(vectors()) == model.evaluate(vectors())
+
+
+@pytest.mark.parametrize("kind", ["image", "samples"])
+def test_a_prior_from_a_file_lies_with_the_weights(tmp_path, kind):
+    path = tmp_path / ("a.png" if kind == "image" else "a.npy")
+    Image.fromarray(np.eye(3) > 0).save(path) if kind == "image" else np.save(path, np.eye(2))
+    model = small(prior=f"{kind}:{path}").fit(vectors())
+    path.unlink()
+    model.save(tmp_path / "model")
+    loaded = SWAE.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.sample(20), model.sample(20))
+    assert loaded.evaluate(vectors()) == model.evaluate(vectors())
+    assert str(path) not in (tmp_path / "model" / "config.json").read_text()
+
+
+def moon(n, generator):
+    return torch.rand(n, 2, generator=generator).cumsum(dim=1)
+
+
+def test_a_function_is_a_prior(tmp_path):
+    model = small(prior=moon).fit(vectors())
+    assert isinstance(model.prior_, FromFunction)
+    model.save(tmp_path)
+    loaded = SWAE.load(tmp_path, prior=moon)
+    np.testing.assert_array_equal(loaded.sample(20), model.sample(20))
+
+
+@pytest.mark.parametrize("prior", [np.eye(3), np.arange(9.0).reshape(3, 3)])
+@pytest.mark.parametrize("law", [FromPicture, lambda a: FromSamples(a[:, :2])])
+def test_training_does_not_go_on_with_another_law(tmp_path, prior, law):
+    first = small(prior=law(prior))
+    next(first.fit_epochs(vectors()))
+    first.save_checkpoint(tmp_path)
+    checkpoint = latest_checkpoint(tmp_path)
+    assert len(list(small(prior=law(prior)).fit_epochs(vectors(), checkpoint=checkpoint))) == 1
+    for other in (law(prior + np.eye(3)[::-1]), law(np.ones((2, 3)))):
+        with pytest.raises(DataError, match="prior is not what the checkpoint was trained with"):
+            small(prior=other).fit_epochs(vectors(), checkpoint=checkpoint)
 
 
 def laplace():
@@ -687,6 +728,9 @@ HOSTILE = {
     "dim": (params(latent_dim=3), "do not fit its configuration"),
     "huge dim": (params(latent_dim=10**9), "do not fit its configuration"),
     "module": (params(prior="os.system"), "do not fit its configuration: There is no prior"),
+    "picture": (params(prior="image:/etc/passwd"), "names a file as the prior"),
+    "samples": (params(prior="samples:/dev/zero"), "names a file as the prior"),
+    "stored picture": (params(prior={"stored": "picture"}), "lacks .*the prior's"),
     "stored": (params(prior={"stored": "mixture"}), "lacks .*the prior's"),
     "stored what": (params(prior={"stored": "function"}), "lacks .*the prior's"),
     "network": (params(network=3), "do not fit its configuration: network"),
@@ -706,10 +750,10 @@ def test_hostile_models(tmp_path, fitted, kind):
     assert time.perf_counter() - began < 1
 
 
-@pytest.mark.parametrize("name", ["samples", "means"])
-def test_a_stored_prior_that_is_none(tmp_path, name):
-    prior = FromSamples(np.ones((3, 2))) if name == "samples" else Mixture(np.ones((3, 2)))
-    small(prior=prior).fit(vectors()).save(tmp_path)
+@pytest.mark.parametrize("prior", [FromSamples, Mixture, FromPicture])
+def test_a_stored_prior_that_is_none(tmp_path, prior):
+    name = {FromSamples: "samples", Mixture: "means", FromPicture: "pixels"}[prior]
+    small(prior=prior(np.ones((3, 2)))).fit(vectors()).save(tmp_path)
     state = from_safetensors((tmp_path / "model.safetensors").read_bytes(), tmp_path)
     state[f"penalty.prior.{name}"][0] = math.nan
     replaced("model.safetensors", to_safetensors(state))(tmp_path)

@@ -13,10 +13,10 @@ import swae
 ROOT = Path(swae.__file__).parent
 LAYERS = (
     "seeding univariate projections kernels",
-    "chunked sliced priors penalties steering networks linear scaling",
+    "pixels chunked sliced priors penalties steering networks linear scaling",
     "autoencoder",
-    "images ingest cache celeba reading columns tables hub sources data training metrics "
-    "checkpoint stopping foreign latent anomaly",
+    "images ingest cache celeba reading columns tables hub sources codes laws data training "
+    "metrics checkpoint stopping foreign latent anomaly",
     "allocator presets settings building storage estimator montage canvas lines plotting strips "
     "paper explorer progress run flags commands cli",
 )

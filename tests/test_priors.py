@@ -14,6 +14,7 @@ from swae.priors import (
     Circle,
     FromDistribution,
     FromFunction,
+    FromPicture,
     FromSamples,
     Mixture,
     Normal,
@@ -43,6 +44,7 @@ PRIORS = {
     "sphere-5": Sphere(5),
     "mixture": Mixture(MEANS, scales=[0.1, 0.5], weights=[3, 1]),
     "mixture-on-circle": Mixture.on_circle(components=8, dim=3),
+    "picture": FromPicture([[0.0, 3.0, 1.0], [2.0, 0.0, 0.0], [1.0, 0.5, 0.0]]),
     "samples": FromSamples(torch.rand(50, 2).square()),
     "laplace": FromDistribution(Independent(Laplace(torch.zeros(3), torch.ones(3)), 1)),
     "multivariate": FromDistribution(MultivariateNormal(torch.zeros(2), 4 * torch.eye(2))),
@@ -212,6 +214,41 @@ def test_mixture_state_round_trip():
     assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize(("many", "n"), [(50, 7), (50, 50), (7, 50), (1, 3), (12, 4)])
+def test_no_sample_comes_twice_before_every_other(many, n, generator):
+    prior = FromSamples(torch.arange(many)[:, None])
+    for _ in range(9):
+        counts = prior.sample(n, generator, quasi=True).long().flatten().bincount(minlength=many)
+        assert set(counts.tolist()) <= {n // many, -(-n // many)}
+
+
+def test_each_sample_is_as_likely_at_each_place(generator):
+    prior = FromSamples(torch.arange(6)[:, None])
+    draws = torch.cat([prior.sample(4, generator, quasi=True) for _ in range(3000)], dim=1)
+    counts = torch.stack([(draws == sample).sum(dim=1) for sample in range(6)], dim=1)
+    assert (counts - 500).abs().max() < 5 * math.sqrt(500)
+
+
+@pytest.mark.parametrize(("dim", "gain"), [(1, 30), (2, 10), (8, 1.5)])
+def test_samples_are_spread_evenly_on_demand(dim, gain, generator):
+    prior = FromSamples(torch.randn(3000, dim, generator=generator))
+
+    def noise(quasi):
+        means = [prior.sample(400, generator, quasi).mean(dim=0) for _ in range(30)]
+        return torch.stack(means).var(dim=0).mean()
+
+    assert noise(True) < noise(False) / gain
+
+
+def test_the_order_of_samples_keeps_near_ones_near():
+    x = torch.cartesian_prod(*2 * [torch.linspace(0, 1, 64)])
+    z = FromSamples(x[torch.randperm(len(x))]).samples
+    assert torch.equal(torch.unique(z, dim=0), torch.unique(x, dim=0))
+    assert (z[1:] - z[:-1]).norm(dim=1).mean() < 3 / 63
+    groups = z.reshape(16, -1, 2)
+    assert (groups.amax(dim=1) - groups.amin(dim=1)).max() < 0.26
+
+
 def test_arrays_are_copied():
     array = np.zeros((4, 2), dtype=np.float32)
     prior = FromSamples(array)
@@ -260,6 +297,7 @@ def test_a_named_ring_is_stratified_on_demand():
         ("unifrom", 2, "no prior 'unifrom'; known are uniform, .*. Did you mean 'uniform'?"),
         ("Ring", 2, "Did you mean 'ring'?"),
         ("", 2, "There is no prior ''"),
+        ("rung", 2, "known are uniform, .*, mixture, image:FILE, samples:FILE.* mean 'ring'"),
         ("os.system", 2, "There is no prior 'os.system'"),
         ("ring:raduis=2", 2, "no number of the prior 'ring' 'raduis'.* Did you mean 'radius'?"),
         ("ring:dim=3", 2, "no number of the prior 'ring' 'dim'"),

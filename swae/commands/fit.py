@@ -19,6 +19,7 @@ from ..autoencoder import Autoencoder
 from ..data import Samples, to_float
 from ..estimator import SWAE
 from ..flags import Parser, add_data_flags, add_model_flags, as_flags
+from ..laws import absolute_law
 from ..metrics import Evaluation
 from ..progress import Reporter
 from ..run import Run, RunError
@@ -93,6 +94,7 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any) -> None:  # noqa: A
         "columns": args.columns,
     }
     settings = asked | as_flags(model.resolve(train))
+    settings["prior"] = absolute_law(settings["prior"])
     checkpoint = run.resume_point(settings) if args.resume else None
     if args.resume and checkpoint is None:
         print(f"{run.path} has no checkpoint to resume; starting fresh.", file=sys.stderr)

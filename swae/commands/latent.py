@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from .. import latent
+from ..codes import read_codes
 from ..data import as_samples, to_float
 from ..estimator import SWAE
 from ..flags import Parser
@@ -20,7 +21,7 @@ from ..progress import Reporter
 from ..seeding import stream
 from ..strips import in_sigmas
 from .drawing import draw_lattice, draw_strips
-from .files import read_codes, write_result
+from .files import write_result
 from .opening import open_model, open_run, run_parser
 
 PAIRS = 8

@@ -5,9 +5,10 @@ __all__ = ["decode", "encode", "evaluate", "info", "reconstruct", "sample"]
 import json
 from pathlib import Path
 
+from ..codes import read_codes
 from ..data import to_float
 from .drawing import draw_pairs, draw_samples
-from .files import read_codes, write_result
+from .files import write_result
 from .opening import feature_names, open_model, open_run, run_parser
 
 

@@ -11,9 +11,10 @@ quasi-random ones, whose points cover the cube more evenly: a Sobol set of fixed
 one uniform shift modulo 1 that is fresh at each draw. Every point of a shifted set is uniform, so
 means over it are unbiased; their variance is what drops (Cranley and Patterson, 1976).
 
-A user's own law (:class:`FromSamples`, :class:`FromFunction`, most of
-:class:`FromDistribution`) has no such map. It says so with ``cube_dim = None`` and is drawn
-independently, whatever is asked for.
+A picture (:class:`FromPicture`) has such a map. The other laws of a user's own
+(:class:`FromSamples`, :class:`FromFunction`, most of :class:`FromDistribution`) have none and say
+so with ``cube_dim = None``. Samples are spread evenly all the same; a function and a distribution
+are drawn independently, whatever is asked for.
 """
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "CubePrior",
     "FromDistribution",
     "FromFunction",
+    "FromPicture",
     "FromSamples",
     "Mixture",
     "Normal",
@@ -38,4 +40,5 @@ from .given import FromDistribution, FromFunction, FromSamples
 from .law import CubePrior, Prior
 from .mixture import Mixture
 from .names import name_of, prior_from_name
+from .picture import FromPicture
 from .shapes import Ball, Bowl, Circle, Normal, Ring, Sphere, Uniform

@@ -8,6 +8,7 @@ from typing import final
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
@@ -15,10 +16,18 @@ from .law import Prior
 from .maps import within
 from .shapes import Uniform
 
+HALVED = 4096
+r"""The groups of samples near each other; a batch is hardly larger."""
+
 
 @final
 class FromSamples(Prior):
     r"""The law of an array of samples, drawn with replacement.
+
+    Where a quasi-random draw is asked for, the samples are told off instead: n places are evenly
+    spaced around a circle that the N samples divide, those near each other side by side, and
+    turned by one uniform angle. Each sample is then as likely as before, none comes twice before
+    every other has come once, and each region gets the share of the draw that it should.
 
     Arguments:
         samples: The samples, with shape :math:`(N, d)`. They are stored with a model's weights.
@@ -44,7 +53,7 @@ class FromSamples(Prior):
             raise ValueError("samples has to be finite, but holds NaN or infinity.")
         super().__init__(samples.shape[1], cube_dim=None)
 
-        self.register_buffer("samples", samples.clone())
+        self.register_buffer("samples", samples[side_by_side(samples.numpy(force=True))])
 
     def sample(
         self,
@@ -56,11 +65,40 @@ class FromSamples(Prior):
         dtype: torch.dtype | None = None,
     ) -> Float[Tensor, "n d"]:
         source = self.samples.device if generator is None else generator.device
-        rows = torch.randint(len(self.samples), (n,), generator=generator, device=source)
+        many = len(self.samples)
+        if quasi:
+            turn = torch.randint(n * many, (1,), generator=generator, device=source)
+            rows = (torch.arange(n, device=source) * many + turn) // n % many
+        else:
+            rows = torch.randint(many, (n,), generator=generator, device=source)
         return self.samples[rows.to(self.samples.device)].to(device, dtype)
 
     def contains(self, z: Float[Tensor, "*batch d"]) -> None:
         return None
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, samples={len(self.samples)}"
+
+
+def side_by_side(x: NDArray[np.floating]) -> NDArray[np.int64]:
+    r"""Orders points so that near ones are near, by halving them across their widest side.
+
+    Arguments:
+        x: The points, with shape :math:`(N, d)`.
+
+    Returns:
+        Their numbers in that order, with shape :math:`(N)`.
+    """
+
+    def halved(rows: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        if len(rows) <= few:
+            return [rows]
+        widest = np.ptp(x[rows], axis=0).argmax()
+        rows = rows[x[rows, widest].argsort(kind="stable")]
+        return halved(rows[: len(rows) // 2]) + halved(rows[len(rows) // 2 :])
+
+    few = max(1, len(x) // HALVED)
+    return np.concatenate(halved(np.arange(len(x))))
 
 
 @final

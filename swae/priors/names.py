@@ -1,6 +1,6 @@
 r"""The names by which files and flags give a prior: a closed list."""
 
-__all__ = ["name_of", "prior_from_name"]
+__all__ = ["FILES", "name_of", "prior_from_name"]
 
 import difflib
 import inspect
@@ -22,6 +22,9 @@ NAMED: dict[str, Callable[..., Prior]] = {
     "mixture": Mixture.on_circle,
 }
 r"""The closed list of the names that files and flags may give."""
+
+FILES = ("image", "samples")
+r"""What may stand before a colon and the name of a file, for :mod:`swae.laws` to open."""
 
 
 def prior_from_name(spec: str, dim: int, *, stratified: bool = False) -> Prior:
@@ -47,7 +50,8 @@ def prior_from_name(spec: str, dim: int, *, stratified: bool = False) -> Prior:
 
     name, _, rest = spec.partition(":")
     if name not in NAMED:
-        raise ValueError(unknown("prior", name, list(NAMED)))
+        files = [f"{kind}:FILE" for kind in FILES]
+        raise ValueError(unknown("prior", name, [*NAMED, *files]))
 
     known = inspect.signature(NAMED[name]).parameters
     parsed = [parse_number(part, name, list(known)) for part in rest.split(",") if part]
