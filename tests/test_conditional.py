@@ -215,6 +215,16 @@ def test_the_null_leaves_everything_as_it_is():
         assert torch.equal(tensor, before[name])
 
 
+def test_directions_follow_the_codes_in_training_alone():
+    law = ConditionalSlicedWasserstein(Mixture(torch.eye(16)))
+    z, labels = 3 * torch.randn(50, 16), torch.zeros(50, dtype=torch.int64)
+    law.eval()(z, labels)
+    assert torch.equal(law.whole.covariance, torch.eye(16))
+    for _ in range(100):
+        law.train()(z, labels)
+    torch.testing.assert_close(law.whole.covariance, z.mT.cov(correction=0), rtol=1e-3, atol=1e-3)
+
+
 # ----- in a model
 
 
@@ -244,6 +254,15 @@ def test_a_run_goes_on_where_it_stopped():
     assert not torch.equal(straight["penalty.recent"], model().penalty.recent)
     for name, value in straight.items():
         assert torch.equal(resumed[name], value), name
+
+
+def test_its_weight_can_be_steered():
+    """By the null of the batch's labels."""
+    steered = model()
+    steered.reg_weight = "auto"
+    for _ in range(5):
+        steered.loss(torch.rand(20, 6), torch.randint(-1, 3, (20,))).total.backward()
+    assert 0 < steered.reg_weight < math.inf
 
 
 def test_a_model_hands_labels_to_a_penalty_that_takes_them():

@@ -132,7 +132,10 @@ class ConditionalSlicedWasserstein(nn.Module):
 
         self.check(z, labels)
         with torch.autocast(z.device.type, enabled=False):
-            value, latest = self.distances(at_least_single(z), labels, self.recent, generator)
+            z = at_least_single(z)
+            if self.whole.follows_codes and self.training:
+                self.whole.follow(z)
+            value, latest = self.distances(z, labels, self.recent, generator)
         if self.training:
             self.remember(latest)
         return value
@@ -163,10 +166,8 @@ class ConditionalSlicedWasserstein(nn.Module):
             known = labels >= 0
             perfect[known] = self.prior.sample_components(labels[known], generator, dtype=dtype)
 
-        was = self.training
-        self.eval()  # directions may follow codes in training
-        value, _ = self.distances(perfect, labels, self.remembered(generator), generator)
-        self.train(was)
+        with torch.autocast(z.device.type, enabled=False):
+            value, _ = self.distances(perfect, labels, self.remembered(generator), generator)
         return value
 
     def distances(
