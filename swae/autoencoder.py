@@ -55,7 +55,8 @@ class Autoencoder(nn.Module):
             :math:`(n, d)`.
         decoder: A network from codes to logits of the data's shape; without a sigmoid of its own.
         penalty: A module that is called as ``penalty(z, generator=...)`` and returns a scalar.
-            Its attribute ``prior`` is what :meth:`sample` draws from.
+            Its attribute ``prior`` is what :meth:`sample` draws from. One whose attribute
+            ``takes_labels`` is true is called as ``penalty(z, labels, generator=...)``.
         reconstruction: ``bce+l1`` (the paper), ``bce``, ``l1``, ``mse``, or a function of
             reconstructions and data that returns a scalar.
         output: What :meth:`decode` applies to the logits: ``sigmoid`` for data in [0, 1], or
@@ -283,15 +284,17 @@ class Autoencoder(nn.Module):
 
         Arguments:
             z: The codes, with shape :math:`(n, d)`.
-            labels: The classes, with shape :math:`(n)`; a prior without classes ignores them.
+            labels: The classes, with shape :math:`(n)`, -1 for none; for a penalty that takes
+                labels.
             generator: The source of randomness; torch's global one if :py:`None`.
 
         Returns:
             The penalty, a scalar in float32 or wider.
         """
 
+        known = (labels,) if getattr(self.penalty, "takes_labels", False) else ()
         with torch.autocast(z.device.type, enabled=False):
-            penalty: Tensor = self.penalty(at_least_single(z), generator=generator)
+            penalty: Tensor = self.penalty(at_least_single(z), *known, generator=generator)
             return penalty
 
     def weigh(

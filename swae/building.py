@@ -17,6 +17,7 @@ from .autoencoder import Autoencoder
 from .laws import law_of
 from .linear import beside_linear
 from .networks import build, glorot_, memory_format_for
+from .penalties.conditional import ConditionalSlicedWasserstein
 from .penalties.likelihood import LogLikelihood
 from .priors import Prior
 from .scaling import Scaling
@@ -38,12 +39,17 @@ def prior_of(settings: Settings, *, stratified: bool = False) -> Prior:
     return law_of(given, dim, stratified=stratified)
 
 
-def penalty_of(settings: Settings) -> SlicedWassersteinLoss | LogLikelihood:
-    r"""Creates the penalty that pulls codes to the prior."""
+def penalty_of(
+    settings: Settings,
+) -> SlicedWassersteinLoss | ConditionalSlicedWasserstein | LogLikelihood:
+    r"""Creates the penalty that pulls codes to the prior, or each class to its component."""
 
     if settings["penalty"] == "log-likelihood":
+        if settings["conditional"]:
+            raise ValueError("conditional wants penalty='sliced-wasserstein'.")
         return LogLikelihood(prior_of(settings))
-    return SlicedWassersteinLoss(
+    kind = ConditionalSlicedWasserstein if settings["conditional"] else SlicedWassersteinLoss
+    return kind(
         prior_of(settings, stratified=setting(settings, "stratified")),
         setting(settings, "n_projections"),
         settings["p"],

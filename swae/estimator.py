@@ -39,6 +39,14 @@ from .checkpoint import (
     to_safetensors,
     write_folder,
 )
+from .classes import (
+    Classes,
+    Label,
+    component_named,
+    components_for,
+    components_for_batches,
+    labelled,
+)
 from .data import (
     ArrayBatches,
     Batches,
@@ -55,7 +63,7 @@ from .linear import LinearDecoder, LinearEncoder, is_bounded, start_at_pca_
 from .metrics import Evaluation, evaluate, evaluating
 from .networks import Network
 from .presets import GROWTH_FROM, PAPER, Penalty, Preset, check_count
-from .priors import Prior, Ring
+from .priors import Mixture, Prior, Ring
 from .projections import Slices
 from .seeding import stream
 from .settings import batch_size, check, check_seed, output_for, resolve, setting
@@ -105,6 +113,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             image, a torch distribution or a function f(n, generator).
         penalty: Penalty that pulls codes to the prior: sliced-wasserstein, or log-likelihood (Eq.
             5), which wants a prior with a density and shows why the paper does not use it.
+        conditional: Whether labels choose the component of a mixture prior; unlabelled rows (-1)
+            match the whole mixture.
         reg_weight: Weight lambda of the penalty (Eq. 16); or auto, which finds it in training such
             that the penalty is 1.1 times what perfect codes have, or auto:1.5 for 1.5 times.
         reg_growth: Factor of lambda at the start of each epoch from the twelfth on.
@@ -158,6 +168,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         *,
         prior: Any = None,  # noqa: ANN401 - what swae.laws lists
         penalty: Penalty = "sliced-wasserstein",
+        conditional: bool = False,
         reg_weight: float | str | None = None,
         reg_growth: float | None = None,
         n_projections: int | None = None,
@@ -190,6 +201,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         self.latent_dim = latent_dim
         self.prior = prior
         self.penalty = penalty
+        self.conditional = conditional
         self.reg_weight = reg_weight
         self.reg_growth = reg_growth
         self.n_projections = n_projections
@@ -228,7 +240,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             X: The data: an array, tensor or data frame with shape :math:`(n, *)`, channels first;
                 :class:`swae.data.Samples`; or a torch dataset or data loader, whose augmentation
                 is applied. Bytes stand for [0, 1]. With ``image_shape`` rows may be flat.
-            y: The labels, with shape :math:`(n)`. The paper's penalty does not use them.
+            y: The labels, with shape :math:`(n)`, for ``conditional``: whole numbers or strings;
+                -1, NaN or None where a label is not known. The paper's penalty uses none.
 
         Returns:
             The estimator, fitted.
@@ -300,6 +313,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             DivergedError: If the loss becomes infinite or NaN.
         """
 
+        if self.conditional:
+            raise ValueError("partial_fit can't know which labels are to come; conditional=False.")
         if isinstance(X, Dataset | DataLoader):
             raise TypeError(f"partial_fit wants an array, but X is a {type(X).__name__}; use fit.")
         new = not hasattr(self, "autoencoder_")
@@ -321,10 +336,12 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         r"""Makes an untrained model for data, and the batches to train it on."""
 
         self.settings_ = resolve(self.get_params(deep=False), train)
+        if self.conditional:
+            self.settings_["prior"] = self._components(train)
         batches = self._batches(train)
         self._describe(batches.shape, epochs=0)
         self.samples_per_epoch_ = batches.n
-        self.fingerprint_ = train.fingerprint() if isinstance(train, Samples) else None
+        self.fingerprint_ = self._fingerprint(train)
         self.fabric_ = fabric_for(self.device, self.settings_["precision"])
         self.autoencoder_ = model_of(self.settings_, self.sample_shape_)
         if fresh and self.autoencoder_.scaling is not None:
@@ -464,6 +481,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
 
         samples = self._samples(X, reset=True)
         size = setting(self.get_params(deep=False), "validation_size")
+        if self.conditional:
+            samples, (self.classes_, _) = labelled(samples, y)
         if len(samples) < 2:
             raise ValueError("X has to hold at least 2 samples to train on, but holds 1 sample.")
         if size == 0:
@@ -476,6 +495,26 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             )
         kept, held = holdout(len(samples), size, seed=self.random_state)
         return samples.select(kept), samples.select(held)
+
+    def _components(self, train: Samples | LoaderBatches) -> Mixture:
+        r"""Creates the mixture that labels choose from; its components are ``classes_``."""
+
+        if isinstance(train, LoaderBatches):
+            prior = components_for_batches(self.settings_, train)
+            self.classes_ = list(range(prior.components))
+            return prior
+        return components_for(self.settings_, Classes(self.classes_, cast(Tensor, train.labels)))
+
+    def _fingerprint(self, train: Samples | LoaderBatches) -> str | None:
+        r"""Returns a sum of the data, and of labels where they count."""
+
+        if not isinstance(train, Samples):
+            return None
+        digest = train.fingerprint()
+        if not self.conditional:
+            return digest
+        labels = Samples(cast(Tensor, train.labels)[:, None]).fingerprint()
+        return f"{digest}-{labels}"
 
     def _loaded(self, data: Dataset[Any] | DataLoader[Any]) -> LoaderBatches:
         r"""Makes batches of a dataset; a data loader has its own."""
@@ -628,13 +667,16 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
 
         model, held = self.autoencoder_, cast(Samples, self.validation_)
         with evaluating(model):
+            size = self.settings_["batch_size"]
+            labels = None if held.labels is None else held.labels.split(size)
             losses = [
                 len(part)
                 * model.loss(
                     to_float(part).to(self.fabric_.device),
+                    None if labels is None else labels[i].to(self.fabric_.device),
                     generator=stream(self.random_state, "validation", i),
                 ).total
-                for i, part in enumerate(held.chunks(self.settings_["batch_size"]))
+                for i, part in enumerate(held.chunks(size))
             ]
         return float(torch.stack(losses).sum()) / len(held)
 
@@ -695,11 +737,15 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
 
         return self.inverse_transform(self._encode(X))
 
-    def sample(self, n: int = 1, *, seed: int | None = None) -> np.ndarray[Any, Any]:
-        r"""Generates data: decodes codes drawn from the prior.
+    def sample(
+        self, n: int = 1, *, label: Label | None = None, seed: int | None = None
+    ) -> np.ndarray[Any, Any]:
+        r"""Generates data: decodes codes drawn from the prior, or from one of its components.
 
         Arguments:
             n: The number of samples.
+            label: One of ``classes_``, whose component is drawn from; the whole prior if
+                :py:`None`.
             seed: The seed of the draw; ``random_state`` if :py:`None`. The same seed gives the
                 same samples.
 
@@ -708,20 +754,29 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
 
         Raises:
             NotFittedError: If there is no model yet.
-            ValueError: If n is less than 1.
+            ValueError: If n is less than 1, or the model knows no such label.
         """
 
-        return self.inverse_transform(self.fitted_.sample_codes(n, seed=seed))
+        return self.inverse_transform(self.fitted_.sample_codes(n, label=label, seed=seed))
 
-    def sample_codes(self, n: int, *, seed: int | None = None) -> np.ndarray[Any, Any]:
+    def sample_codes(
+        self, n: int, *, label: Label | None = None, seed: int | None = None
+    ) -> np.ndarray[Any, Any]:
         r"""Draws codes from the prior, with shape :math:`(n, d)`; see :meth:`sample`."""
 
         check_count("n", n)
         if seed is not None:
             check_seed("seed", seed)
         generator = stream(self.random_state if seed is None else seed, "sample")
-        codes: np.ndarray[Any, Any] = self.prior_.sample(n, generator).numpy(force=True)
-        return codes
+        codes = self._draw(n, label, generator).numpy(force=True)
+        return cast("np.ndarray[Any, Any]", codes)
+
+    def _draw(self, n: int, label: Label | None, generator: torch.Generator) -> Tensor:
+        if label is None:
+            return self.prior_.sample(n, generator)
+        c = component_named(getattr(self, "classes_", []), label)
+        rows = torch.full((n,), c, device=device_of(self.autoencoder_))
+        return cast(Mixture, self.prior_).sample_components(rows, generator)
 
     def score(self, X: Any, y: Any = None) -> float:  # noqa: ANN401 - any array
         r"""Returns minus the mean squared error of the reconstructions: higher is better.
@@ -936,6 +991,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             "epochs": self.n_epochs_,
             "columns": list(getattr(self, "feature_names_in_", [])) or None,
             "typical": self._typically(),
+            "classes": getattr(self, "classes_", None) if self.conditional else None,
             "params": {name: plain(value) for name, value in self.settings_.items()},
         }
         write_folder(
@@ -970,6 +1026,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         model.flat_, columns = config["flat"], config["columns"]
         if columns is not None:
             model.feature_names_in_ = np.array(columns, dtype=object)
+        if config["classes"] is not None:
+            model.classes_ = config["classes"]
         if config["typical"] is not None:
             model.typical_ = Typical(*config["typical"])
         device_for(model.device)  # which is no fault of the files
@@ -996,6 +1054,9 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         self.check()
         model = model_of(self.settings_, self.sample_shape_)
         model.load_state_dict(state)
+        prior = cast(Prior, model.penalty.prior)
+        if isinstance(prior, Mixture) and len(getattr(self, "classes_", [])) > prior.components:
+            raise ValueError("there are more classes than components of the prior.")
         return model
 
 

@@ -96,7 +96,7 @@ r"""The closed lists that parameters name from; reconstruction and output have t
 NUMBERS = {"reg_growth": True, "learning_rate": False, "validation_size": True}
 r"""The parameters that are finite numbers, and whether they may be 0."""
 
-SWITCHES = ("quasi", "stratified", "drop_last", "linear", "standardize")
+SWITCHES = ("quasi", "stratified", "drop_last", "linear", "standardize", "conditional")
 r"""The parameters that are true or false."""
 
 

@@ -42,16 +42,26 @@ def read_config(
     shape, epochs, params = (config.get(name) for name in ("shape", "epochs", "params"))
     whole = isinstance(shape, list) and all(type(size) is int for size in (*shape, epochs))
     flat, columns, typical = (config.get(name) for name in ("flat", "columns", "typical"))
+    classes = config.get("classes")
     more = (
         (flat is None or isinstance(flat, bool))
         and (columns is None or is_list_of(str, columns))
+        and (classes is None or are_classes(classes))
         and (typical is None or (is_list_of(float, typical) and len(typical) == 4))
     )
     if not (whole and more and isinstance(params, dict) and params.keys() <= set(known)):
         raise CorruptError(f"{path} is no model's configuration.")
     if kind_of_file(params.get("prior")):
         raise CorruptError(f"{path} names a file as the prior; a model's numbers lie within it.")
-    return {**config, "flat": bool(flat), "columns": columns, "typical": typical}
+    more_of_it = {"flat": bool(flat), "columns": columns, "typical": typical, "classes": classes}
+    return config | more_of_it
+
+
+def are_classes(value: Any) -> bool:  # noqa: ANN401 - to be judged
+    r"""Tells whether a value is a list of different names, all numbers or all strings."""
+
+    kinds = is_list_of(int, value) or is_list_of(str, value)
+    return kinds and 0 < len(value) == len(set(value))
 
 
 def is_list_of(kind: type, value: Any) -> bool:  # noqa: ANN401 - to be judged
@@ -108,8 +118,10 @@ def stored_prior(kind: str, state: dict[str, Tensor]) -> Prior:
         if kind == "picture":
             return FromPicture(state["penalty.prior.pixels"])
         if kind == "mixture":
+            # Within a penalty that takes labels the prior lies one deeper.
+            home = "penalty.whole" if "penalty.recent" in state else "penalty"
             return Mixture(
-                *(state[f"penalty.prior.{name}"] for name in ("means", "scales", "weights"))
+                *(state[f"{home}.prior.{name}"] for name in ("means", "scales", "weights"))
             )
         raise KeyError(kind)
     except (KeyError, ValueError) as error:

@@ -3,8 +3,10 @@ r"""Using a run: how good it is, what it rebuilds, generates, encodes and decode
 __all__ = ["decode", "encode", "evaluate", "info", "reconstruct", "sample"]
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from ..classes import Label
 from ..codes import read_codes
 from ..data import to_float
 from .drawing import draw_pairs, draw_samples
@@ -65,12 +67,22 @@ def sample(words: list[str]) -> int:
     parser.add_output("samples.png", formats=(".png", ".svg", ".npy", ".npz", ".csv"))
     parser.add_argument("-n", "--number", type=int, default=64, help="Number of samples.")
     parser.add_argument("--seed", type=int | None, default=None, help="Seed of the draw.")
+    parser.add_argument(
+        "--label", type=str | None, default=None, help="Label, of a run with --conditional true."
+    )
     args = parser.read(words)
     target = parser.target(args)
     model = open_model(args)
-    x_hat = model.sample(args.number, seed=args.seed)
+    label = label_from(args.label, getattr(model, "classes_", []))
+    x_hat = model.sample(args.number, label=label, seed=args.seed)
     write_result(target, x_hat, draw=draw_samples, names=feature_names(model))
     return 0
+
+
+def label_from(word: str | None, classes: Sequence[Label]) -> Label | None:
+    r"""Returns the class that a word of the command line names, or the word as it is."""
+
+    return next((label for label in classes if str(label) == word), word)
 
 
 def encode(words: list[str]) -> int:

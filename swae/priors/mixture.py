@@ -8,7 +8,7 @@ from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .law import CubePrior
@@ -107,7 +107,53 @@ class Mixture(CubePrior):
         ends = ends / ends[-1]  # rounded below 1, it would let the last component in at weight 0
         c = torch.searchsorted(ends, u[..., 0].contiguous(), right=True)
         c = c.clamp_max(len(ends) - 1)
-        return self.means.to(u)[c] + self.scales.to(u)[c, None] * standard_normal(u[..., 1:])
+        return self.place(c, u[..., 1:])
+
+    @property
+    def components(self) -> int:
+        r"""The number of components C."""
+
+        return len(self.means)
+
+    def sample_components(
+        self,
+        c: Int[Tensor, " n"],
+        generator: torch.Generator | None = None,
+        quasi: bool = False,
+        *,
+        dtype: torch.dtype | None = None,
+    ) -> Float[Tensor, "n d"]:
+        r"""Draws a code from each given component, :math:`\mu_c + \sigma_c \epsilon`.
+
+        Arguments:
+            c: The component of each code, from 0, with shape :math:`(n)`.
+            generator: The source of randomness; torch's global one if :py:`None`.
+            quasi: Whether codes that follow each other are spread evenly.
+            dtype: The dtype of the result.
+
+        Returns:
+            The codes, with shape :math:`(n, d)`, on the device of c.
+
+        Raises:
+            ValueError: If there is no such component.
+
+        Example:
+            >>> prior = Mixture([[-1.0, 0.0], [1.0, 0.0]], scales=1e-6)
+            >>> prior.sample_components(torch.tensor([1, 0])).round()[:, 0]
+            tensor([ 1., -1.])
+        """
+
+        strange = c[(c < 0) | (c >= self.components)]
+        if len(strange):
+            raise ValueError(
+                f"c has to hold components, 0 to {self.components - 1}, but holds "
+                f"{int(strange[0])}."
+            )
+        u = self.uniforms(len(c), generator, quasi, c.device, dtype)[:, 1:]
+        return self.place(c, u)
+
+    def place(self, c: Int[Tensor, "*batch"], u: Float[Tensor, "*batch d"]) -> Tensor:
+        return self.means.to(u)[c] + self.scales.to(u)[c, None] * standard_normal(u)
 
     def contains(self, z: Float[Tensor, "*batch d"]) -> Bool[Tensor, "*batch"]:
         distance = (z.unsqueeze(-2) - self.means.to(z)).norm(dim=-1)
@@ -120,4 +166,4 @@ class Mixture(CubePrior):
         return (logs + self.weights.to(z).log()).logsumexp(dim=-1)
 
     def extra_repr(self) -> str:
-        return f"dim={self.dim}, components={len(self.means)}"
+        return f"dim={self.dim}, components={self.components}"
