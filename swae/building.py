@@ -4,18 +4,28 @@ Weights are drawn from a stream of their own (:mod:`swae.seeding`), so that a mo
 of its settings and torch's global generator is left alone.
 """
 
-__all__ = ["model_of", "networks_of", "penalty_of", "prior_of"]
+__all__ = [
+    "model_of",
+    "networks_of",
+    "penalty_of",
+    "prior_of",
+    "start_at_data_",
+    "stored_model",
+]
 
 import copy
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .autoencoder import Autoencoder
+from .data import Batches
+from .feeding import Train, first_of, parts_of
 from .laws import law_of
-from .linear import beside_linear
+from .linear import LinearDecoder, LinearEncoder, beside_linear, start_at_pca_
 from .networks import build, glorot_, memory_format_for
 from .penalties.conditional import ConditionalSlicedWasserstein
 from .penalties.likelihood import LogLikelihood
@@ -24,6 +34,12 @@ from .scaling import Scaling
 from .seeding import stream_seed
 from .settings import setting
 from .sliced import SlicedWassersteinLoss
+
+ENOUGH = 20_000
+r"""The samples whose PCA a linear path starts at, at most and roughly."""
+
+ENOUGH_BYTES = 2**29
+r"""What they may take in float32."""
 
 Settings = Mapping[str, Any]
 
@@ -102,4 +118,49 @@ def model_of(settings: Settings, shape: Sequence[int]) -> Autoencoder:
     if given == (None, None):
         form = memory_format_for(shape)
         model.to(memory_format=form)  # type: ignore[call-overload]
+    return model
+
+
+def start_at_data_(model: Autoencoder, settings: Settings, train: Train, batches: Batches) -> None:
+    r"""Puts what is not learned where the data have it: the scale, and the linear path.
+
+    Arguments:
+        model: The untrained model.
+        settings: All settings by name.
+        train: The data.
+        batches: The same in batches.
+
+    Raises:
+        ValueError: If a linear path wants more, or more varied, data.
+    """
+
+    if model.scaling is not None:
+        model.scaling.fit_(parts_of(train))
+    if settings["linear"]:
+        # PCA takes three times the memory of its samples for a while.
+        enough = min(ENOUGH, ENOUGH_BYTES // (4 * math.prod(batches.shape)))
+        x = model.scaled(first_of(batches, enough))
+        encoder, decoder = cast(LinearEncoder, model.encoder), cast(LinearDecoder, model.decoder)
+        start_at_pca_(encoder, decoder, x, seed=settings["random_state"])
+
+
+def stored_model(
+    settings: Settings, shape: Sequence[int], state: Mapping[str, Tensor]
+) -> Autoencoder:
+    r"""Creates the model of stored weights, and no larger one than those.
+
+    Raises:
+        ValueError: If the weights are of another model.
+        RuntimeError: Likewise, from torch.
+    """
+
+    if settings["encoder"] is None:
+        with torch.device("meta"):
+            networks = networks_of(settings, shape)
+        for part, network in zip(("encoder", "decoder"), networks, strict=True):
+            for name, tensor in network.state_dict(prefix=f"{part}.").items():
+                if name not in state or state[name].shape != tensor.shape:
+                    raise ValueError(f"{name} is not of shape {tuple(tensor.shape)}.")
+    model = model_of(settings, shape)
+    model.load_state_dict(state)
     return model

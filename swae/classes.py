@@ -19,6 +19,7 @@ towards equal shares by as much of their spread as chance explains (James and St
 
 __all__ = [
     "Classes",
+    "check_components",
     "class_shares",
     "classes_of",
     "component_named",
@@ -202,6 +203,13 @@ def components_for_batches(settings: Mapping[str, Any], batches: LoaderBatches) 
     if next(batches.epoch(0)).labels is None:
         raise ValueError("conditional wants labels, but the items have none: give pairs.")
     return as_mixture(prior_of(settings))
+
+
+def check_components(names: Sequence[Label], prior: object) -> None:
+    r"""Refuses more classes than a prior has components."""
+
+    if isinstance(prior, Mixture) and len(names) > prior.components:
+        raise ValueError("there are more classes than components of the prior.")
 
 
 def as_mixture(prior: Prior) -> Mixture:

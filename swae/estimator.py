@@ -10,7 +10,7 @@ __all__ = ["SWAE"]
 import copy
 import logging
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast, final
 
@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from . import __version__
 from .anomaly import PROBES, Typical, normality, row_errors, typical
 from .autoencoder import Autoencoder, Output, Reconstruction, check_has_null
-from .building import model_of, networks_of, penalty_of
+from .building import model_of, penalty_of, start_at_data_, stored_model
 from .checkpoint import (
     Checkpoint,
     CorruptError,
@@ -42,6 +42,7 @@ from .checkpoint import (
 from .classes import (
     Classes,
     Label,
+    check_components,
     component_named,
     components_for,
     components_for_batches,
@@ -54,21 +55,21 @@ from .data import (
     LoaderBatches,
     Samples,
     as_samples,
-    holdout,
     in_order,
     to_float,
 )
+from .feeding import batches_of, fingerprint_of, hold_back, loaded, some_of
 from .laws import check_same_law
-from .linear import LinearDecoder, LinearEncoder, is_bounded, start_at_pca_
+from .linear import is_bounded
 from .metrics import Evaluation, evaluate, evaluating
 from .networks import Network
 from .presets import GROWTH_FROM, PAPER, Penalty, Preset, check_count
 from .priors import Mixture, Prior, Ring
 from .projections import Slices
 from .seeding import stream
-from .settings import batch_size, check, check_seed, output_for, resolve, setting
+from .settings import check, check_seed, output_for, resolve, setting
 from .steering import multiple_of
-from .stopping import Best
+from .stopping import Best, objective
 from .storage import FORMAT, given_again, plain, read_config
 from .training import (
     Epoch,
@@ -93,12 +94,6 @@ r"""The samples that are encoded or decoded at once."""
 
 KEPT = 2000
 r"""The training samples that are kept to measure what is typical, at most."""
-
-ENOUGH = 20_000
-r"""The samples whose PCA a linear path starts at, at most and roughly."""
-
-ENOUGH_BYTES = 2**29
-r"""What they may take in float32; PCA takes three times that for a while."""
 
 
 @final
@@ -326,7 +321,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             self._begin(part)
         self._ready()
         batches = ArrayBatches(part, self.settings_["batch_size"], seed=self.random_state)
-        self._keep_some(batches)
+        self._kept = some_of(batches, KEPT, self.random_state)
         for epoch in self._train(batches, self.n_epochs_ + 1, "constant"):
             self._count(epoch)
         self.typical_ = self._typical()
@@ -338,19 +333,17 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         self.settings_ = resolve(self.get_params(deep=False), train)
         if self.conditional:
             self.settings_["prior"] = self._components(train)
-        batches = self._batches(train)
+        batches = batches_of(train, self.settings_)
         self._describe(batches.shape, epochs=0)
         self.samples_per_epoch_ = batches.n
-        self.fingerprint_ = self._fingerprint(train)
+        self.fingerprint_ = fingerprint_of(train, labels=self.conditional)
         self.fabric_ = fabric_for(self.device, self.settings_["precision"])
         self.autoencoder_ = model_of(self.settings_, self.sample_shape_)
-        if fresh and self.autoencoder_.scaling is not None:
-            self.autoencoder_.scaling.fit_(parts_of(train))
-        if fresh and self.linear:
-            self._start_at_pca(batches)
+        if fresh:
+            start_at_data_(self.autoencoder_, self.settings_, train, batches)
         self.autoencoder_.to(self.fabric_.device)
         self.optimizer_ = self._optimizer()
-        self._keep_some(batches)
+        self._kept = some_of(batches, KEPT, self.random_state)
         return batches
 
     def _ready(self) -> None:
@@ -404,7 +397,9 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
                 break
             self._count(epoch)
             if self.patience is not None:
-                self.best_.offer(self._objective(), epoch.number, self.autoencoder_)
+                held, size = cast(Samples, self.validation_), self.settings_["batch_size"]
+                value = objective(self.autoencoder_, held, size, self.random_state)
+                self.best_.offer(value, epoch.number, self.autoencoder_)
             yield epoch
         else:
             logger.info("Stopped early; the best epoch was %d.", self.best_.epoch)
@@ -476,25 +471,16 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             raise ValueError(
                 f"y has to be left out with a {type(X).__name__}, which holds its own labels."
             )
+        params = self.get_params(deep=False)
         if isinstance(X, Dataset | DataLoader):
-            return self._loaded(X), None
+            self._name(None, reset=True)
+            self.flat_ = False
+            return loaded(X, params), None
 
         samples = self._samples(X, reset=True)
-        size = setting(self.get_params(deep=False), "validation_size")
         if self.conditional:
             samples, (self.classes_, _) = labelled(samples, y)
-        if len(samples) < 2:
-            raise ValueError("X has to hold at least 2 samples to train on, but holds 1 sample.")
-        if size == 0:
-            return samples, None
-        size = int(size) if size >= 1 else size
-        if not 0 < size < len(samples):
-            raise ValueError(
-                f"validation_size has to leave samples to train on and samples to judge by, but "
-                f"is {size!r} of {len(samples)}; 0 holds none back."
-            )
-        kept, held = holdout(len(samples), size, seed=self.random_state)
-        return samples.select(kept), samples.select(held)
+        return hold_back(samples, params)
 
     def _components(self, train: Samples | LoaderBatches) -> Mixture:
         r"""Creates the mixture that labels choose from; its components are ``classes_``."""
@@ -504,39 +490,6 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             self.classes_ = list(range(prior.components))
             return prior
         return components_for(self.settings_, Classes(self.classes_, cast(Tensor, train.labels)))
-
-    def _fingerprint(self, train: Samples | LoaderBatches) -> str | None:
-        r"""Returns a sum of the data, and of labels where they count."""
-
-        if not isinstance(train, Samples):
-            return None
-        digest = train.fingerprint()
-        if not self.conditional:
-            return digest
-        labels = Samples(cast(Tensor, train.labels)[:, None]).fingerprint()
-        return f"{digest}-{labels}"
-
-    def _loaded(self, data: Dataset[Any] | DataLoader[Any]) -> LoaderBatches:
-        r"""Makes batches of a dataset; a data loader has its own."""
-
-        if self.validation_size or self.patience is not None:
-            raise ValueError(
-                "validation_size and patience hold back samples of arrays; give a dataset or data "
-                "loader without the samples that you hold back."
-            )
-        size, drop_last = self.batch_size, bool(self.drop_last)
-        if not isinstance(data, DataLoader):
-            params = self.get_params(deep=False)
-            size = batch_size(params, len(data) if isinstance(data, Sized) else 0)
-            drop_last = setting(params, "drop_last")
-        batches = LoaderBatches(data, size, seed=self.random_state, drop_last=drop_last)
-        if self.image_shape is not None and batches.shape != tuple(self.image_shape):
-            raise DataError(
-                f"The items have shape {batches.shape}, but image_shape is "
-                f"{tuple(self.image_shape)}: reshape them in the dataset."
-            )
-        self.flat_ = False
-        return batches
 
     def _samples(self, X: Any, *, reset: bool = False) -> Samples:  # noqa: ANN401 - any array
         r"""Brings data under the contract, in the shape that the networks see.
@@ -604,28 +557,6 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             self, X, reset=reset, ensure_all_finite=False, ensure_min_samples=least
         )
 
-    def _batches(self, train: Samples | LoaderBatches) -> Batches:
-        if isinstance(train, LoaderBatches):
-            return train
-        s = self.settings_
-        return ArrayBatches(
-            train, s["batch_size"], seed=self.random_state, drop_last=s["drop_last"]
-        )
-
-    def _keep_some(self, batches: Batches) -> None:
-        r"""Keeps some of the data, to measure what is typical of it once training has ended."""
-
-        if isinstance(batches, ArrayBatches):
-            order = torch.randperm(batches.n, generator=stream(self.random_state, "typical"))
-            self._kept = batches.samples.select(order[:KEPT].sort().values)
-            return
-        parts: list[Tensor] = []
-        for batch in batches.epoch(0):
-            parts.append(batch.x.cpu())
-            if sum(map(len, parts)) >= KEPT:
-                break
-        self._kept = Samples(torch.cat(parts)[:KEPT])
-
     @torch.no_grad()
     def _typical(self) -> Typical:
         r"""Measures what is typical of the data that was kept."""
@@ -639,20 +570,6 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         probes = self.prior_.sample(PROBES, stream(self.random_state, "probes"), quasi=True)
         return probes.to(device_of(self.autoencoder_))
 
-    def _start_at_pca(self, batches: Batches) -> None:
-        r"""Puts the linear path where PCA of the first samples of an epoch has it."""
-
-        enough = min(ENOUGH, ENOUGH_BYTES // (4 * self.n_features_in_))
-        parts: list[Tensor] = []
-        for batch in batches.epoch(0):
-            parts.append(batch.x.cpu())
-            if sum(map(len, parts)) >= enough:
-                break
-        encoder = cast(LinearEncoder, self.autoencoder_.encoder)
-        decoder = cast(LinearDecoder, self.autoencoder_.decoder)
-        x = self.autoencoder_.scaled(torch.cat(parts))
-        start_at_pca_(encoder, decoder, x, seed=self.random_state)
-
     def _weigh(self, epoch: int) -> None:
         r"""Sets lambda for the epoch with an index."""
 
@@ -660,25 +577,6 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             return
         growth = self.settings_["reg_growth"] ** max(0, epoch - GROWTH_FROM + 1)
         self.autoencoder_.reg_weight = self.settings_["reg_weight"] * growth
-
-    @torch.no_grad()
-    def _objective(self) -> float:
-        r"""Computes the loss on the samples held back, with the same draws at each call."""
-
-        model, held = self.autoencoder_, cast(Samples, self.validation_)
-        with evaluating(model):
-            size = self.settings_["batch_size"]
-            labels = None if held.labels is None else held.labels.split(size)
-            losses = [
-                len(part)
-                * model.loss(
-                    to_float(part).to(self.fabric_.device),
-                    None if labels is None else labels[i].to(self.fabric_.device),
-                    generator=stream(self.random_state, "validation", i),
-                ).total
-                for i, part in enumerate(held.chunks(size))
-            ]
-        return float(torch.stack(losses).sum()) / len(held)
 
     # --- using
 
@@ -1032,7 +930,10 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             model.typical_ = Typical(*config["typical"])
         device_for(model.device)  # which is no fault of the files
         try:
-            model._place(model._build_stored(state))
+            model.check()
+            stored = stored_model(model.settings_, model.sample_shape_, state)
+            check_components(getattr(model, "classes_", []), stored.penalty.prior)
+            model._place(stored)
         except (OverflowError, RuntimeError, TypeError, ValueError) as error:
             if params.keys() - {"device"}:
                 raise
@@ -1041,35 +942,9 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             ) from error
         return model
 
-    def _build_stored(self, state: dict[str, Tensor]) -> Autoencoder:
-        r"""Creates the model of stored weights, and no larger one than those."""
-
-        if self.encoder is None:
-            with torch.device("meta"):
-                networks = networks_of(self.settings_, self.sample_shape_)
-            for part, network in zip(("encoder", "decoder"), networks, strict=True):
-                for name, tensor in network.state_dict(prefix=f"{part}.").items():
-                    if name not in state or state[name].shape != tensor.shape:
-                        raise ValueError(f"{name} is not of shape {tuple(tensor.shape)}.")
-        self.check()
-        model = model_of(self.settings_, self.sample_shape_)
-        model.load_state_dict(state)
-        prior = cast(Prior, model.penalty.prior)
-        if isinstance(prior, Mixture) and len(getattr(self, "classes_", [])) > prior.components:
-            raise ValueError("there are more classes than components of the prior.")
-        return model
-
 
 def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
-
-
-def parts_of(train: Samples | LoaderBatches) -> Iterator[Tensor]:
-    r"""Iterates over data in float32, part by part."""
-
-    if isinstance(train, Samples):
-        return map(to_float, train.chunks(CHUNK))
-    return (batch.x for batch in train.epoch(0))
 
 
 def as_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:

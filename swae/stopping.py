@@ -5,13 +5,18 @@ in a row, the patience, were no better than the best one, whose weights are kept
 part of a checkpoint, so that an interrupted run stops where an uninterrupted one does.
 """
 
-__all__ = ["Best"]
+__all__ = ["Best", "objective"]
 
 from typing import final
 
+import torch
 from torch import Tensor, nn
 
+from .autoencoder import Autoencoder
 from .checkpoint import Checkpoint
+from .data import Samples, to_float
+from .metrics import evaluating
+from .seeding import stream
 
 
 @final
@@ -54,3 +59,31 @@ class Best:
         self.value = checkpoint.info.get("best")
         self.epoch = checkpoint.info.get("best_epoch", 0)
         self.state = checkpoint.extra or None
+
+
+@torch.no_grad()
+def objective(model: Autoencoder, held: Samples, batch_size: int, seed: int) -> float:
+    r"""Computes the loss on samples held back, with the same draws at each call.
+
+    Arguments:
+        model: The model.
+        held: The samples.
+        batch_size: The samples a batch, as in training: the penalty depends on it.
+        seed: The seed of the draws.
+
+    Returns:
+        The mean of the total loss.
+    """
+
+    device = next(model.parameters()).device
+    labels = None if held.labels is None else held.labels.to(device).split(batch_size)
+    losses = []
+    with evaluating(model):
+        for i, part in enumerate(held.chunks(batch_size)):
+            loss = model.loss(
+                to_float(part).to(device),
+                None if labels is None else labels[i],
+                generator=stream(seed, "validation", i),
+            )
+            losses.append(len(part) * loss.total)
+    return float(torch.stack(losses).sum()) / len(held)

@@ -1,0 +1,134 @@
+r"""From what a user gives to fit to the batches that training takes.
+
+Arrays are shuffled and cut here, with a part held back to judge epochs by. Datasets and data
+loaders come as they are.
+"""
+
+__all__ = [
+    "Train",
+    "batches_of",
+    "fingerprint_of",
+    "first_of",
+    "hold_back",
+    "loaded",
+    "parts_of",
+    "some_of",
+]
+
+from collections.abc import Iterator, Mapping, Sized
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from .data import ArrayBatches, Batches, DataError, LoaderBatches, Samples, holdout, to_float
+from .seeding import stream
+from .settings import batch_size, setting
+
+CHUNK = 1000
+r"""The samples that are cast at once."""
+
+Train = Samples | LoaderBatches
+r"""What is trained on: samples, or batches that come as they are."""
+
+
+def hold_back(samples: Samples, params: Mapping[str, Any]) -> tuple[Samples, Samples | None]:
+    r"""Draws what is trained on and what epochs are judged by, if anything is.
+
+    Arguments:
+        samples: All samples.
+        params: The parameters: ``validation_size`` and the seed.
+
+    Raises:
+        ValueError: If it would leave nothing on one side.
+    """
+
+    size, n = setting(params, "validation_size"), len(samples)
+    if n < 2:
+        raise ValueError("X has to hold at least 2 samples to train on, but holds 1 sample.")
+    if size == 0:
+        return samples, None
+    size = int(size) if size >= 1 else size
+    if not 0 < size < n:
+        raise ValueError(
+            f"validation_size has to leave samples to train on and samples to judge by, but is "
+            f"{size!r} of {n}; 0 holds none back."
+        )
+    kept, held = holdout(n, size, seed=params["random_state"])
+    return samples.select(kept), samples.select(held)
+
+
+def loaded(data: Dataset[Any] | DataLoader[Any], params: Mapping[str, Any]) -> LoaderBatches:
+    r"""Makes batches of a dataset; a data loader has its own.
+
+    Raises:
+        ValueError: If a parameter wants samples held back.
+        DataError: If the items have another shape than ``image_shape``.
+    """
+
+    if params["validation_size"] or params["patience"] is not None:
+        raise ValueError(
+            "validation_size and patience hold back samples of arrays; give a dataset or data "
+            "loader without the samples that you hold back."
+        )
+    size, drop_last = params["batch_size"], bool(params["drop_last"])
+    if not isinstance(data, DataLoader):
+        size = batch_size(params, len(data) if isinstance(data, Sized) else 0)
+        drop_last = setting(params, "drop_last")
+    batches = LoaderBatches(data, size, seed=params["random_state"], drop_last=drop_last)
+    shape = params["image_shape"]
+    if shape is not None and batches.shape != tuple(shape):
+        raise DataError(
+            f"The items have shape {batches.shape}, but image_shape is {tuple(shape)}: reshape "
+            "them in the dataset."
+        )
+    return batches
+
+
+def batches_of(train: Train, settings: Mapping[str, Any]) -> Batches:
+    r"""Returns the batches that settings describe."""
+
+    if isinstance(train, LoaderBatches):
+        return train
+    size, drop_last = settings["batch_size"], settings["drop_last"]
+    return ArrayBatches(train, size, seed=settings["random_state"], drop_last=drop_last)
+
+
+def parts_of(train: Train) -> Iterator[Tensor]:
+    r"""Iterates over data in float32, part by part."""
+
+    if isinstance(train, Samples):
+        return map(to_float, train.chunks(CHUNK))
+    return (batch.x for batch in train.epoch(0))
+
+
+def first_of(batches: Batches, n: int) -> Tensor:
+    r"""Returns the first samples of an epoch, n of them or a batch more."""
+
+    parts: list[Tensor] = []
+    for batch in batches.epoch(0):
+        parts.append(batch.x.cpu())
+        if sum(map(len, parts)) >= n:
+            break
+    return torch.cat(parts)
+
+
+def some_of(batches: Batches, n: int, seed: int) -> Samples:
+    r"""Returns some of the samples, n at most, that are a function of the seed."""
+
+    if not isinstance(batches, ArrayBatches):
+        return Samples(first_of(batches, n)[:n])
+    order = torch.randperm(len(batches.samples), generator=stream(seed, "typical"))
+    return batches.samples.select(order[:n].sort().values)
+
+
+def fingerprint_of(train: Train, *, labels: bool) -> str | None:
+    r"""Returns a sum of samples, and of their labels where these count."""
+
+    if not isinstance(train, Samples):
+        return None
+    digest = train.fingerprint()
+    if not labels or train.labels is None:
+        return digest
+    return f"{digest}-{Samples(train.labels[:, None]).fingerprint()}"
