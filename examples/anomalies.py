@@ -57,6 +57,7 @@ def draw(found: dict[str, tuple[Any, Any]]) -> Figure:
             share = np.full(len(scores), 1 / len(scores))
             ax.hist(scores.clip(low), bins, weights=share, alpha=0.6, label=label)
         ax.set(title=name, xlabel="score_samples", ylabel="share of rows")
+        ax.margins(y=0.3)  # room for the legend
         ax.legend()
         malign, anomaly = curve(benign, malignant)
         area = f"{name}: {roc_auc_score(malign, anomaly):.3f}"

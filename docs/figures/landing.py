@@ -30,7 +30,7 @@ from swae.sources import load
 SIDE, GAP, EDGE, HEAD, FOOT = 600, 36, 24, 76, 56  # pixels
 SHOWN = 5000
 BAND = 0.13  # half the width of the ring that is drawn, whose digits want room
-TITLES = ("draw a prior", "MNIST's codes fill it", "decode along it")
+TITLES = ("draw a prior", "MNIST's codes follow it", "decode along it")
 COLOURS = 256  # of the file, which is half as large for it
 
 
