@@ -5,6 +5,7 @@ of its settings and torch's global generator is left alone.
 """
 
 __all__ = [
+    "check_networks",
     "model_of",
     "networks_of",
     "penalty_of",
@@ -15,7 +16,7 @@ __all__ = [
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -26,6 +27,7 @@ from .data import Batches
 from .feeding import Train, first_of, parts_of
 from .laws import law_of
 from .linear import LinearDecoder, LinearEncoder, beside_linear, start_at_pca_
+from .metrics import evaluating
 from .networks import build, glorot_, memory_format_for
 from .penalties.conditional import ConditionalSlicedWasserstein
 from .penalties.likelihood import LogLikelihood
@@ -117,7 +119,8 @@ def model_of(settings: Settings, shape: Sequence[int]) -> Autoencoder:
     )
     if given == (None, None):
         form = memory_format_for(shape)
-        model.to(memory_format=form)  # type: ignore[call-overload]
+        for network in (encoder, decoder):  # not the scale, whose buffers have other ranks
+            network.to(memory_format=form)
     return model
 
 
@@ -142,6 +145,43 @@ def start_at_data_(model: Autoencoder, settings: Settings, train: Train, batches
         x = model.scaled(first_of(batches, enough))
         encoder, decoder = cast(LinearEncoder, model.encoder), cast(LinearDecoder, model.decoder)
         start_at_pca_(encoder, decoder, x, seed=settings["random_state"])
+
+
+def check_networks(model: Autoencoder, x: Tensor, latent_dim: int) -> None:
+    r"""Refuses networks of the user's own that fit neither the data nor each other.
+
+    Arguments:
+        model: The model.
+        x: Two samples.
+        latent_dim: The dimension of the codes.
+
+    Raises:
+        ValueError: If a network can't take what it is to be given, or returns another shape.
+    """
+
+    with torch.no_grad(), evaluating(model):
+        z = taking(model.encode, x, "encoder")
+        if z.shape != (len(x), latent_dim):
+            raise ValueError(
+                f"encoder has to return codes of shape (n, {latent_dim}), as latent_dim is, but "
+                f"returned {tuple(z.shape)} for {len(x)} samples."
+            )
+        y = taking(model.logits, z, "decoder")
+        if y.shape != x.shape:
+            raise ValueError(
+                f"decoder has to return the shape of the samples, {tuple(x.shape[1:])}, but "
+                f"returned {tuple(y.shape[1:])}."
+            )
+
+
+def taking(function: Callable[[Tensor], Tensor], x: Tensor, name: str) -> Tensor:
+    try:
+        return function(x)
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise ValueError(
+            f"{name} has to take what has shape (n, {', '.join(map(str, x.shape[1:]))}), but: "
+            f"{error}"
+        ) from error
 
 
 def stored_model(

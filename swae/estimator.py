@@ -8,11 +8,11 @@ signature, and a stored model's ``config.json`` holds its parameters. A paramete
 __all__ = ["SWAE"]
 
 import copy
+import dataclasses
 import logging
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast, final
+from typing import Any, NamedTuple, cast, final
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 from . import __version__
 from .anomaly import PROBES, Typical, normality, row_errors, typical
 from .autoencoder import Autoencoder, Output, Reconstruction, check_has_null
-from .building import model_of, penalty_of, start_at_data_, stored_model
+from .building import check_networks, model_of, penalty_of, start_at_data_, stored_model
 from .checkpoint import (
     Checkpoint,
     CorruptError,
@@ -58,7 +58,15 @@ from .data import (
     in_order,
     to_float,
 )
-from .feeding import batches_of, fingerprint_of, hold_back, loaded, some_of
+from .feeding import (
+    Train,
+    batches_of,
+    fingerprint_of,
+    first_of,
+    hold_back,
+    loaded,
+    some_of,
+)
 from .laws import check_same_law
 from .linear import is_bounded
 from .metrics import Evaluation, evaluate, evaluating
@@ -66,12 +74,14 @@ from .networks import Network
 from .presets import GROWTH_FROM, PAPER, Penalty, Preset, check_count
 from .priors import Mixture, Prior, Ring
 from .projections import Slices
+from .schema import Schema, check_numbers, frame_columns, learn
 from .seeding import stream
-from .settings import check, check_seed, output_for, resolve, setting
+from .settings import check, check_range, check_seed, output_for, resolve, setting
 from .steering import multiple_of
 from .stopping import Best, objective
 from .storage import FORMAT, given_again, plain, read_config
 from .training import (
+    DivergedError,
     Epoch,
     Optimizer,
     Precision,
@@ -94,6 +104,26 @@ r"""The samples that are encoded or decoded at once."""
 
 KEPT = 2000
 r"""The training samples that are kept to measure what is typical, at most."""
+
+
+COLUMNS = ("n_features_in_", "feature_names_in_")
+r"""What scikit-learn keeps of the columns that an estimator was fitted to."""
+
+
+class Given(NamedTuple):
+    r"""What fit is given.
+
+    Arguments:
+        train: What is trained on.
+        held: What epochs are judged by, if anything is.
+        schema: The form of the samples; a dataset or loader has that of its batches.
+        classes: The classes that the labels are, where they count.
+    """
+
+    train: Train
+    held: Samples | None
+    schema: Schema | None
+    classes: list[Label] | None
 
 
 @final
@@ -279,8 +309,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         """
 
         self.check()
-        train, self.validation_ = self._split(X, y)
-        batches = self._begin(train, fresh=checkpoint is None)
+        batches = self._begin(self._given(X, y), fresh=checkpoint is None)
         self.best_ = Best(self.patience)
         if checkpoint is not None:
             self._restore(checkpoint)
@@ -312,39 +341,78 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             raise ValueError("partial_fit can't know which labels are to come; conditional=False.")
         if isinstance(X, Dataset | DataLoader):
             raise TypeError(f"partial_fit wants an array, but X is a {type(X).__name__}; use fit.")
-        new = not hasattr(self, "autoencoder_")
-        if new:
+        if not hasattr(self, "autoencoder_"):
             self.check()
-        part = self._samples(X, reset=new)
-        if new:
-            self.validation_ = None
-            self._begin(part)
+            samples = self._read(X)
+            schema = learn(samples, self.image_shape)
+            part = schema.read(samples)
+            self._begin(Given(part, None, schema, None))
+        else:
+            self._check_unchanged()
+            part = self._samples(X)
+            check_range(part, self.settings_)
         self._ready()
         batches = ArrayBatches(part, self.settings_["batch_size"], seed=self.random_state)
         self._kept = some_of(batches, KEPT, self.random_state)
+        self._weigh(self.n_epochs_)
         for epoch in self._train(batches, self.n_epochs_ + 1, "constant"):
             self._count(epoch)
         self.typical_ = self._typical()
         return self
 
-    def _begin(self, train: Samples | LoaderBatches, *, fresh: bool = True) -> Batches:
-        r"""Makes an untrained model for data, and the batches to train it on."""
+    def _begin(self, given: Given, *, fresh: bool = True) -> Batches:
+        r"""Makes an untrained model for data, and the batches to train it on.
 
-        self.settings_ = resolve(self.get_params(deep=False), train)
+        Nothing of an earlier model is touched before all of the new one is there.
+        """
+
+        settings = resolve(self._params(), given.train)
+        names = given.classes
         if self.conditional:
-            self.settings_["prior"] = self._components(train)
-        batches = batches_of(train, self.settings_)
-        self._describe(batches.shape, epochs=0)
-        self.samples_per_epoch_ = batches.n
-        self.fingerprint_ = fingerprint_of(train, labels=self.conditional)
-        self.fabric_ = fabric_for(self.device, self.settings_["precision"])
-        self.autoencoder_ = model_of(self.settings_, self.sample_shape_)
+            settings["prior"], names = self._components(settings, given)
+        batches = batches_of(given.train, settings)
+        model = model_of(settings, batches.shape)
+        if self.encoder is not None:
+            check_networks(model, first_of(batches, 2)[:2], settings["latent_dim"])
         if fresh:
-            start_at_data_(self.autoencoder_, self.settings_, train, batches)
-        self.autoencoder_.to(self.fabric_.device)
+            start_at_data_(model, settings, given.train, batches)
+        fabric = fabric_for(self.device, settings["precision"])
+        kept = some_of(batches, KEPT, self.random_state)
+
+        self._forget()
+        self.settings_, self.fabric_, self._kept = settings, fabric, kept
+        self.validation_ = given.held
+        self.samples_per_epoch_ = batches.n
+        self.fingerprint_ = fingerprint_of(given.train, labels=self.conditional)
+        self._describe(given.schema or Schema(batches.shape), epochs=0)
+        if names is not None:
+            self.classes_ = names
+        self.autoencoder_ = model.to(fabric.device)
         self.optimizer_ = self._optimizer()
-        self._kept = some_of(batches, KEPT, self.random_state)
         return batches
+
+    def _params(self) -> dict[str, Any]:
+        r"""Returns the parameters, numbers of NumPy as Python's."""
+
+        params = self.get_params(deep=False)
+        return {k: v.item() if isinstance(v, np.generic) else v for k, v in params.items()}
+
+    def _check_unchanged(self) -> None:
+        r"""Refuses parameters that were set since and that a model in the making can't follow."""
+
+        for name in ("latent_dim", "penalty", "linear"):
+            now, then = getattr(self, name), self.settings_[name]
+            if now != then:
+                raise ValueError(
+                    f"{name} was {then!r} when the model was made, but is {now!r} now; "
+                    "partial_fit goes on with the model as it is, fit makes a new one."
+                )
+
+    def _forget(self) -> None:
+        r"""Drops what an earlier model has left."""
+
+        for name in [name for name in vars(self) if name.endswith("_") and name[0] != "_"]:
+            delattr(self, name)
 
     def _ready(self) -> None:
         r"""Gives a model that comes from elsewhere what training wants."""
@@ -365,18 +433,22 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         schedule: Schedule,
         progress: Progress | None = None,
     ) -> Iterator[Epoch]:
-        return train_epochs(
-            self.autoencoder_,
-            batches,
-            self.optimizer_,
-            max_epochs=max_epochs,
-            start=self.n_epochs_,
-            steps=self.n_steps_,
-            schedule=schedule,
-            seed=self.random_state,
-            fabric=self.fabric_,
-            progress=progress,
-        )
+        try:
+            yield from train_epochs(
+                self.autoencoder_,
+                batches,
+                self.optimizer_,
+                max_epochs=max_epochs,
+                start=self.n_epochs_,
+                steps=self.n_steps_,
+                schedule=schedule,
+                seed=self.random_state,
+                fabric=self.fabric_,
+                progress=progress,
+            )
+        except DivergedError:
+            del self.autoencoder_  # of which nothing is of use, nor should be stored
+            raise
 
     def _count(self, epoch: Epoch) -> None:
         r"""Takes note of an epoch that was trained."""
@@ -431,7 +503,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         r"""Returns all parameters as they are for this data, those of the preset filled in."""
 
         self.check()
-        return resolve(self.get_params(deep=False), self._split(X, y)[0])
+        return resolve(self._params(), self._given(X, y).train)
 
     def check(self) -> None:
         r"""Refuses parameters that can't work with any data.
@@ -440,7 +512,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             ValueError: With the parameter's name, what it is and what it may be.
         """
 
-        params = self.get_params(deep=False)
+        params = self._params()
         check(params)
         penalty = penalty_of(params)
         if multiple_of(setting(params, "reg_weight")) is not None:
@@ -464,98 +536,89 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             },
         )
 
-    def _split(self, X: Data, y: Any) -> tuple[Samples | LoaderBatches, Samples | None]:  # noqa: ANN401
-        r"""Holds samples back; a dataset or a loader is taken as it is."""
+    def _given(self, X: Data, y: Any) -> Given:  # noqa: ANN401 - labels of any kind
+        r"""Reads what fit is given; a dataset or a loader is taken as it is."""
 
         if y is not None and isinstance(X, Samples | Dataset | DataLoader):
             raise ValueError(
                 f"y has to be left out with a {type(X).__name__}, which holds its own labels."
             )
-        params = self.get_params(deep=False)
+        params = self._params()
         if isinstance(X, Dataset | DataLoader):
-            self._name(None, reset=True)
-            self.flat_ = False
-            return loaded(X, params), None
+            return Given(loaded(X, params), None, None, None)
 
-        samples = self._samples(X, reset=True)
+        samples = self._read(X)
+        schema = learn(samples, self.image_shape)
+        samples, names = schema.read(samples), None
         if self.conditional:
-            samples, (self.classes_, _) = labelled(samples, y)
-        return hold_back(samples, params)
+            samples, (names, _) = labelled(samples, y)
+        return Given(*hold_back(samples, params), schema, names)
 
-    def _components(self, train: Samples | LoaderBatches) -> Mixture:
-        r"""Creates the mixture that labels choose from; its components are ``classes_``."""
+    def _components(self, settings: dict[str, Any], given: Given) -> tuple[Mixture, list[Label]]:
+        r"""Creates the mixture that labels choose from, and the classes of its components."""
 
+        train = given.train
         if isinstance(train, LoaderBatches):
-            prior = components_for_batches(self.settings_, train)
-            self.classes_ = list(range(prior.components))
-            return prior
-        return components_for(self.settings_, Classes(self.classes_, cast(Tensor, train.labels)))
+            prior = components_for_batches(settings, train)
+            return prior, list(range(prior.components))
+        names = cast(list[Label], given.classes)
+        return components_for(settings, Classes(names, cast(Tensor, train.labels))), names
 
-    def _samples(self, X: Any, *, reset: bool = False) -> Samples:  # noqa: ANN401 - any array
-        r"""Brings data under the contract, in the shape that the networks see.
+    def _samples(self, X: Any) -> Samples:  # noqa: ANN401 - any array
+        r"""Brings data under the contract, in the shape that the networks see."""
+
+        samples = X if isinstance(X, Samples) else self._read(X, like_fitted=True)
+        return self.schema_.read(samples)
+
+    def _read(self, X: Any, *, like_fitted: bool = False) -> Samples:  # noqa: ANN401 - any array
+        r"""Brings data under the contract, and rows under scikit-learn's.
 
         Arguments:
             X: The data.
-            reset: Whether a new model is made for them, so that they decide what later data has
-                to be: the number and names of columns, and whether rows are flat.
+            like_fitted: Whether rows have to have the columns that the model was fitted to.
         """
 
-        if isinstance(X, Samples):
-            samples = X
-            self._name(X.columns, reset=reset)
-        else:
-            samples = self._read(X, reset=reset)
-        shape = self.sample_shape_ if not reset else self.image_shape or samples.shape
-        shape = tuple(map(int, shape))
-        if reset:
-            self.flat_ = samples.shape != shape
-        if samples.shape == shape:
-            return samples
-        if self.image_shape is None or samples.shape != (math.prod(shape),):
-            flat = "" if self.image_shape is None else f", or flat rows of {math.prod(shape)}"
-            raise DataError(
-                f"The samples of X have shape {samples.shape}, but the model wants {shape}{flat}."
-            )
-        return samples.reshape(shape)
-
-    def _read(self, X: Any, *, reset: bool) -> Samples:  # noqa: ANN401 - any array
-        if isinstance(X, DataLoader):
-            raise TypeError(
-                "X has to be an array or a dataset, but is a DataLoader, whose order is its own; "
-                "give its dataset."
-            )
-        if not isinstance(X, Tensor | Dataset):
-            return as_samples(self._array(X, reset=reset))
-        self._name(None, reset=reset)
-        return as_samples(X) if isinstance(X, Tensor) else in_order(X, CHUNK)
-
-    def _name(self, columns: Sequence[str] | None, *, reset: bool) -> None:
-        r"""Keeps the names of the columns, or holds others against them."""
-
-        names = getattr(self, "feature_names_in_", None)
-        if not reset:
-            if columns is not None and names is not None and list(columns) != list(names):
-                raise DataError(
-                    f"X has the columns {', '.join(columns)}, but the model was fitted to "
-                    f"{', '.join(names)}."
+        match X:
+            case Samples():
+                return X
+            case DataLoader():
+                raise TypeError(
+                    "X has to be an array or a dataset, but is a DataLoader, whose order is its "
+                    "own; give its dataset."
                 )
-        elif columns is not None:
-            self.feature_names_in_ = np.array(columns, dtype=object)
-        elif names is not None:
-            del self.feature_names_in_
-
-    def _array(self, X: Any, *, reset: bool) -> Any:  # noqa: ANN401 - any array
-        r"""Checks rows as scikit-learn does, names of columns included."""
-
-        if getattr(X, "ndim", None) is None:
+            case Dataset():
+                return in_order(X, CHUNK)
+            case Tensor():
+                return as_samples(X)
+        if getattr(X, "ndim", None) is None and frame_columns(X) is None:
             X = np.asarray(X)
-        if X.ndim > 2:  # what is no table has no names either
-            self._name(None, reset=reset)
-            return X
-        least = 2 if reset else 1
-        return validate_data(
-            self, X, reset=reset, ensure_all_finite=False, ensure_min_samples=least
-        )
+        if getattr(X, "ndim", 2) > 2:  # what is no table has no names either
+            return as_samples(X)
+        rows, names = self._rows(X, like_fitted=like_fitted)
+        return dataclasses.replace(as_samples(rows), columns=names)
+
+    def _rows(self, X: Any, *, like_fitted: bool) -> tuple[Any, tuple[str, ...] | None]:  # noqa: ANN401
+        r"""Checks rows as scikit-learn does, and returns them with the names of their columns."""
+
+        own = self.__dict__
+        before = {name: own[name] for name in COLUMNS if name in own}
+        try:
+            rows = validate_data(
+                self,
+                X,
+                reset=not like_fitted,
+                ensure_all_finite=False,
+                ensure_min_samples=1 if like_fitted else 2,
+            )
+            names = own.get("feature_names_in_")
+        except (TypeError, ValueError):
+            check_numbers(X)  # which names the column, where it is one
+            raise
+        finally:  # whatever was fitted stays as it is
+            for name in COLUMNS:
+                own.pop(name, None)
+            own.update(before)
+        return rows, None if names is None else tuple(names)
 
     @torch.no_grad()
     def _typical(self) -> Typical:
@@ -622,13 +685,13 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         if not isinstance(Z, Tensor):
             Z = check_array(Z, ensure_all_finite=False, estimator=self, input_name="Z")
         codes = as_samples(Z, name="Z")
-        if codes.shape != (self.latent_dim,):
+        if codes.shape != (self._n_features_out,):
             raise DataError(
-                f"Z has to have {self.latent_dim} columns, as latent_dim is, but its rows have "
-                f"shape {codes.shape}."
+                f"Z has to have {self._n_features_out} columns, as latent_dim is, but its rows "
+                f"have shape {codes.shape}."
             )
         x = self._apply(decode, Samples(codes.x.float()))  # bytes are no shares here
-        return x.reshape(len(x), -1) if self.flat_ else x
+        return self.schema_.give(x)
 
     def reconstruct(self, X: Any) -> np.ndarray[Any, Any]:  # noqa: ANN401 - any array
         r"""Encodes and decodes data, with shape :math:`(n, *)`."""
@@ -756,7 +819,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
 
     @property
     def _n_features_out(self) -> int:
-        return self.latent_dim
+        dim: int = self.settings_["latent_dim"]
+        return dim
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -836,7 +900,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         model = cls(**params)
         model.check()
         model.settings_ = model._unresolved()
-        model._describe(shape, epochs=0)
+        model._describe(Schema(tuple(shape)), epochs=0)
         built = model_of(model.settings_, model.sample_shape_)
         try:
             built.encoder.load_state_dict(encoder)
@@ -851,7 +915,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
     def _unresolved(self) -> dict[str, Any]:
         r"""Returns the settings where there is no data for them to follow from."""
 
-        params = self.get_params(deep=False)
+        params = self._params()
         presets = {name: setting(params, name) for name in PAPER}
         return params | presets | output_for(params, unit=True)
 
@@ -860,14 +924,15 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
 
         self.autoencoder_ = model.to(device_for(self.device))
 
-    def _describe(self, shape: Sequence[int], epochs: int) -> None:
+    def _describe(self, schema: Schema, epochs: int) -> None:
         r"""Sets what is known of a model besides its weights."""
 
-        self.sample_shape_ = tuple(shape)
-        self.n_features_in_ = math.prod(shape)
-        self.n_epochs_ = epochs
-        self.n_steps_ = 0
-        self.flat_ = getattr(self, "flat_", False)
+        self.schema_ = schema
+        self.sample_shape_ = schema.shape
+        self.n_features_in_ = schema.n_features
+        if schema.names is not None:
+            self.feature_names_in_ = np.array(schema.names, dtype=object)
+        self.n_epochs_, self.n_steps_ = epochs, 0
         self.typical_ = None
 
     def save(self, folder: str | Path) -> None:
@@ -885,11 +950,11 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             "format": FORMAT,
             "swae": __version__,
             "shape": list(self.sample_shape_),
-            "flat": self.flat_,
+            "flat": self.schema_.flat,
             "epochs": self.n_epochs_,
-            "columns": list(getattr(self, "feature_names_in_", [])) or None,
+            "columns": self.schema_.names and list(self.schema_.names),
             "typical": self._typically(),
-            "classes": getattr(self, "classes_", None) if self.conditional else None,
+            "classes": getattr(self, "classes_", None),
             "params": {name: plain(value) for name, value in self.settings_.items()},
         }
         write_folder(
@@ -920,10 +985,10 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         state = from_safetensors(files["model.safetensors"], folder / "model.safetensors")
         model = cls(**given_again(config["params"], params, state))
         model.settings_ = model.get_params(deep=False)
-        model._describe(config["shape"], config["epochs"])
-        model.flat_, columns = config["flat"], config["columns"]
-        if columns is not None:
-            model.feature_names_in_ = np.array(columns, dtype=object)
+        names = config["columns"] and tuple(config["columns"])
+        named = model.image_shape is not None
+        schema = Schema(tuple(config["shape"]), config["flat"], named, names)
+        model._describe(schema, config["epochs"])
         if config["classes"] is not None:
             model.classes_ = config["classes"]
         if config["typical"] is not None:

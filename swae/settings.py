@@ -188,12 +188,7 @@ def resolve(params: Params, train: Samples | LoaderBatches) -> dict[str, Any]:
     settings = {**params, **{name: setting(params, name) for name in PAPER}}
     settings |= output_for(params, unit=unit)
     settings["network"] = resolve_network(train.shape, params["network"])
-    if settings["output"] == "sigmoid" and not unit:
-        low, high = limits(train)
-        raise DataError(
-            "output='sigmoid' and a cross-entropy want data in [0, 1], but the data reaches from "
-            f"{low:.4g} to {high:.4g}; scale it, or use reconstruction='mse' and output='linear'."
-        )
+    check_range(train, settings)
     settings["precision"] = precision_for(device_for(params["device"]), params["precision"])
     if isinstance(train, LoaderBatches):
         steps, settings["validation_size"] = len(train), 0
@@ -204,6 +199,18 @@ def resolve(params: Params, train: Samples | LoaderBatches) -> dict[str, Any]:
     if settings["max_epochs"] is None:
         settings["max_epochs"] = max(20, -(-STEPS // steps))
     return settings
+
+
+def check_range(part: Samples | LoaderBatches, settings: Params) -> None:
+    r"""Refuses data that a sigmoid can't give back."""
+
+    if settings["output"] != "sigmoid" or in_unit_interval(part):
+        return
+    low, high = limits(part)
+    raise DataError(
+        "output='sigmoid' and a cross-entropy want data in [0, 1], but the data reaches from "
+        f"{low:.4g} to {high:.4g}; scale it, or use reconstruction='mse' and output='linear'."
+    )
 
 
 def batch_size(params: Params, n: int) -> int:

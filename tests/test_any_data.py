@@ -1,9 +1,15 @@
 """Data of any range, shape and number: standardised, flat, in parts, normal or not."""
 
+import copy
+
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 import scipy
 import torch
+from sklearn.exceptions import NotFittedError
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from swae import SWAE, Autoencoder, SlicedWassersteinLoss, Uniform
@@ -12,6 +18,7 @@ from swae.data import DataError
 from swae.metrics import evaluate
 from swae.networks import build
 from swae.scaling import Scaling
+from swae.training import DivergedError
 
 UNITS = np.array([1e-3, 1.0, 1e4])
 
@@ -318,11 +325,95 @@ def test_what_is_no_data_is_refused(fitted, call, kind):
     X, error, sentence = BAD[kind]
     if kind == "a loader" and call.startswith("fit"):
         pytest.skip("which fit takes")
-    model = quick(latent_dim=3) if call.startswith("fit") else fitted
-    before = fitted.n_epochs_
+    before = fitted.transform(table(5)), fitted.n_epochs_, sorted(vars(fitted))
     with pytest.raises(error, match=sentence):
-        getattr(model, call)(X)
-    assert fitted.n_epochs_ == before
+        getattr(fitted, call)(X)
+    np.testing.assert_array_equal(fitted.transform(table(5)), before[0])
+    assert (fitted.n_epochs_, sorted(vars(fitted))) == before[1:]
+
+
+@pytest.mark.parametrize("data", [lambda: table(9)[:, :2], lambda: torch.ones(9, 2)])
+def test_what_is_asked_or_refused_leaves_the_model_as_it_was(fitted, data):
+    before = fitted.transform(table(5))
+    fitted.resolve(data())
+    with pytest.raises(ValueError, match="reg_weight"):
+        copy.copy(fitted).set_params(reg_weight=-1.0).fit(data())
+    with pytest.raises(ValueError, match="batch_size"):
+        copy.copy(fitted).set_params(drop_last=True, batch_size=99).fit(data())
+    np.testing.assert_array_equal(fitted.transform(table(5)), before)
+
+
+def test_a_refused_fit_leaves_the_model_as_it_was():
+    model = quick().fit(pd.DataFrame(table(), columns=["a", "b", "c"]))
+    codes = model.transform(pd.DataFrame(table(5), columns=["a", "b", "c"]))
+    model.set_params(drop_last=True, batch_size=999)
+    with pytest.raises(ValueError, match="batch_size"):
+        model.fit(table()[:, :2])
+    with pytest.raises(ValueError, match="column 'b' of X has to hold numbers"):
+        model.fit(pd.DataFrame({"a": [1.0, 2.0], "b": ["x", "y"]}))
+    again = model.transform(pd.DataFrame(table(5), columns=["a", "b", "c"]))
+    np.testing.assert_array_equal(again, codes)
+    assert list(model.feature_names_in_) == ["a", "b", "c"]
+
+
+def test_a_model_that_diverged_is_none():
+    model = quick(learning_rate=1e30, precision="32")
+    with pytest.raises(DivergedError):
+        model.fit(table())
+    with pytest.raises(NotFittedError):
+        model.transform(table())
+
+
+def test_polars_frames_have_names_too():
+    frame = pl.DataFrame(table(), schema=["a", "b", "c"])
+    model = quick().fit(frame)
+    np.testing.assert_array_equal(model.transform(frame), model.transform(frame.to_pandas()))
+    with pytest.raises(ValueError, match="feature names"):
+        model.transform(frame[["b", "a", "c"]])
+
+
+def test_parameters_that_were_set_since_are_no_model_s():
+    model = quick().fit(table()).set_params(latent_dim=3)
+    assert model.inverse_transform(model.transform(table())).shape == (200, 3)
+    assert len(model.get_feature_names_out()) == 2
+    with pytest.raises(ValueError, match="latent_dim was 2 when the model was made, but is 3"):
+        model.partial_fit(table())
+
+
+def test_a_volume_is_standardised():
+    X = np.random.default_rng(0).normal(size=(20, 2, 4, 4, 4))
+    assert quick().fit(X).sample(2).shape == (2, 2, 4, 4, 4)
+
+
+def test_numbers_of_numpy_are_numbers():
+    words = {"latent_dim": np.int64(3), "n_projections": np.int32(5), "batch_size": np.int64(8)}
+    model = quick(**words, max_epochs=np.int64(1), oversampling=np.int64(2)).fit(table())
+    assert model.transform(table()).shape == (200, 3)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "decoder", "sentence"),
+    [
+        (nn.Linear(4, 2), nn.Linear(2, 3), r"encoder has to take .* \(n, 3\), but: mat1"),
+        (nn.Linear(3, 4), nn.Linear(2, 3), r"encoder has to return .* \(n, 2\).* returned \(2, 4"),
+        (nn.Linear(3, 2), nn.Linear(4, 3), r"decoder has to take .* \(n, 2\)"),
+        (
+            nn.Linear(3, 2),
+            nn.Linear(2, 4),
+            r"decoder has to return .* \(3,\), but returned \(4,\)",
+        ),
+    ],
+)
+def test_networks_that_do_not_fit_are_refused(encoder, decoder, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        quick(encoder=encoder, decoder=decoder).fit_epochs(table())
+
+
+def test_later_parts_have_the_range_of_the_first():
+    X = np.random.default_rng(0).random((50, 3))
+    model = quick().partial_fit(X)
+    with pytest.raises(DataError, match=r"want data in \[0, 1\], but the data reaches from"):
+        model.partial_fit(50 * X)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ LAYERS = (
     "seeding univariate projections kernels",
     "pixels chunked sliced priors penalties steering networks linear scaling",
     "autoencoder",
-    "images ingest cache celeba reading columns tables hub sources codes laws data training "
-    "metrics checkpoint stopping foreign latent anomaly",
+    "images ingest cache celeba reading columns tables hub sources codes laws data schema "
+    "training metrics checkpoint stopping foreign latent anomaly",
     "allocator presets settings feeding building classes storage estimator montage canvas lines "
     "plotting strips paper explorer progress run flags commands cli",
 )
