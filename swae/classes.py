@@ -206,8 +206,10 @@ def components_for_batches(settings: Mapping[str, Any], batches: LoaderBatches) 
 
 
 def check_components(names: Sequence[Label], prior: object) -> None:
-    r"""Refuses more classes than a prior has components."""
+    r"""Refuses classes of a prior without components, and more of them than it has."""
 
+    if names and not isinstance(prior, Mixture):
+        raise ValueError("there are classes, but the prior is no mixture.")
     if isinstance(prior, Mixture) and len(names) > prior.components:
         raise ValueError("there are more classes than components of the prior.")
 

@@ -930,7 +930,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             model.typical_ = Typical(*config["typical"])
         device_for(model.device)  # which is no fault of the files
         try:
-            model.check()
+            check(model.settings_)
             stored = stored_model(model.settings_, model.sample_shape_, state)
             check_components(getattr(model, "classes_", []), stored.penalty.prior)
             model._place(stored)

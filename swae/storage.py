@@ -8,7 +8,9 @@ have to be passed again when the model is loaded.
 
 __all__ = ["FORMAT", "given_again", "plain", "read_config"]
 
+import math
 from collections.abc import Collection, Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +44,59 @@ def read_config(
     shape, epochs, params = (config.get(name) for name in ("shape", "epochs", "params"))
     whole = isinstance(shape, list) and all(type(size) is int for size in (*shape, epochs))
     flat, columns, typical = (config.get(name) for name in ("flat", "columns", "typical"))
-    classes = config.get("classes")
+    classes, steps, given = config.get("classes"), config.get("steps", 0), config.get("given", {})
     more = (
-        (flat is None or isinstance(flat, bool))
-        and (columns is None or is_list_of(str, columns))
-        and (classes is None or are_classes(classes))
-        and (typical is None or (is_list_of(float, typical) and len(typical) == 4))
+        (
+            (flat is None or isinstance(flat, bool))
+            and (columns is None or is_list_of(str, columns))
+            and (classes is None or are_classes(classes))
+            and (typical is None or is_typical(typical))
+            and type(steps) is int
+            and min(epochs, steps) >= 0
+            and is_given(given)
+        )
+        if whole
+        else False
     )
-    if not (whole and more and isinstance(params, dict) and params.keys() <= set(known)):
+    if not (more and isinstance(params, dict) and params.keys() <= set(known)):
         raise CorruptError(f"{path} is no model's configuration.")
+    if not isinstance(params.get("device", ""), str):
+        raise CorruptError(f"{path} is no model's configuration: its device is no name.")
     if kind_of_file(params.get("prior")):
         raise CorruptError(f"{path} names a file as the prior; a model's numbers lie within it.")
-    more_of_it = {"flat": bool(flat), "columns": columns, "typical": typical, "classes": classes}
-    return config | more_of_it
+    for name in ("encoder", "decoder"):
+        if not (params.get(name) is None or names_a_kind(params[name])):
+            raise CorruptError(f"{path} names a network of its own as the {name}; it can't.")
+    return config | {
+        "flat": bool(flat),
+        "columns": columns,
+        "typical": typical,
+        "classes": classes,
+        "steps": steps,
+        "given": given,
+    }
+
+
+def is_typical(value: Any) -> bool:  # noqa: ANN401 - to be judged
+    r"""Tells whether a value is two finite means, each with a deviation above 0."""
+
+    finite = is_list_of(float, value) and len(value) == 4 and all(map(math.isfinite, value))
+    return finite and min(value[1], value[3]) > 0
+
+
+def is_given(value: Any) -> bool:  # noqa: ANN401 - to be judged
+    r"""Tells whether a value is what may be said of parameters as they were given."""
+
+    if not isinstance(value, dict) or not value.keys() <= {"prior"}:
+        return False
+    prior = value.get("prior")
+    return prior is None or (isinstance(prior, str) and not kind_of_file(prior))
+
+
+def names_a_kind(value: Any) -> bool:  # noqa: ANN401 - to be judged
+    r"""Tells whether a value stands for what a file can't hold, by the name of its type."""
+
+    return isinstance(value, dict) and value.keys() == {"given"} and type(value["given"]) is str
 
 
 def are_classes(value: Any) -> bool:  # noqa: ANN401 - to be judged
@@ -79,8 +121,8 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a parameter is
         return {"stored": "samples"}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, tuple | list) and all(isinstance(size, int) for size in value):
-        return list(value)
+    if isinstance(value, tuple | list) and all(isinstance(size, Integral) for size in value):
+        return [int(size) for size in value]
     if isinstance(value, FromSamples | Tensor | list | tuple) or hasattr(value, "__array__"):
         return {"stored": "samples"}
     if isinstance(value, Mixture):
@@ -102,8 +144,10 @@ def given_again(
         if name == "prior" and "stored" in value:
             merged[name] = stored_prior(value["stored"], state)
             continue
+        if not names_a_kind(value):
+            raise CorruptError(f"The model has no numbers of {name} that {value} could stand for.")
         raise ValueError(
-            f"The model was made with your own {name} (a {value.get('given')}), which a file "
+            f"The model was made with your own {name} (a {value['given']}), which a file "
             f"can't hold: pass {name}= to load."
         )
     return merged
@@ -124,7 +168,7 @@ def stored_prior(kind: str, state: dict[str, Tensor]) -> Prior:
                 *(state[f"{home}.prior.{name}"] for name in ("means", "scales", "weights"))
             )
         raise KeyError(kind)
-    except (KeyError, ValueError) as error:
+    except (IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise CorruptError(
             f"The model lacks numbers of the prior's, {kind!r}: {error}."
         ) from error
