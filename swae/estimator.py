@@ -59,7 +59,7 @@ from .data import (
     to_float,
 )
 from .feeding import batches_of, fingerprint_of, hold_back, loaded, some_of
-from .laws import check_same_law
+from .laws import check_same_law, kind_of_file
 from .linear import is_bounded
 from .metrics import Evaluation, evaluate, evaluating
 from .networks import Network
@@ -790,6 +790,9 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         state["autoencoder_"] = as_arrays(self.autoencoder_.state_dict())
         if "optimizer_" in state:
             state["optimizer_"] = as_arrays(optimizer_tensors(self.optimizer_))
+        if kind_of_file(self.settings_["prior"]):  # which may be gone when this is read
+            law = copy.deepcopy(cast(Prior, self.autoencoder_.penalty.prior)).cpu()
+            state["settings_"] = {**self.settings_, "prior": law}
         for name in ("fabric_", "best_", "validation_", "_kept"):
             state.pop(name, None)
         return state
