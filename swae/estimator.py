@@ -415,7 +415,9 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
                 "The data is not what the checkpoint was trained on, so training can't go on with "
                 "it; give the same data, or begin anew."
             )
-        check_same_law(self.autoencoder_.penalty.prior, checkpoint.model, "penalty.prior.")
+        prior = cast(Prior, self.autoencoder_.penalty.prior)
+        home = next(name for name, part in self.autoencoder_.named_modules() if part is prior)
+        check_same_law(prior, checkpoint.model, f"{home}.")
         try:
             self.autoencoder_.load_state_dict(checkpoint.model)
         except RuntimeError as error:
