@@ -11,6 +11,7 @@ import copy
 import logging
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, cast, final
 
@@ -23,21 +24,14 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from . import __version__
 from .anomaly import PROBES, Typical, normality, row_errors, typical
 from .autoencoder import Autoencoder, Output, Reconstruction, check_has_null
 from .building import model_of, penalty_of, start_at_data_, stored_model
 from .checkpoint import (
     Checkpoint,
-    CorruptError,
-    from_safetensors,
     optimizer_tensors,
-    read_folder,
     restore_optimizer,
     save_checkpoint,
-    to_json,
-    to_safetensors,
-    write_folder,
 )
 from .classes import (
     Classes,
@@ -70,7 +64,7 @@ from .seeding import stream
 from .settings import check, check_seed, output_for, resolve, setting
 from .steering import multiple_of
 from .stopping import Best, objective
-from .storage import FORMAT, given_again, plain, read_config
+from .storage import blaming, given_again, read_model, write_model
 from .training import (
     Epoch,
     Optimizer,
@@ -885,21 +879,18 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             folder: The folder; a model in it is replaced.
         """
 
-        state = self.fitted_.autoencoder_.state_dict()
-        config = {
-            "format": FORMAT,
-            "swae": __version__,
-            "shape": list(self.sample_shape_),
-            "flat": self.flat_,
-            "epochs": self.n_epochs_,
-            "columns": list(getattr(self, "feature_names_in_", [])) or None,
-            "typical": self._typically(),
-            "classes": getattr(self, "classes_", None) if self.conditional else None,
-            "params": {name: plain(value) for name, value in self.settings_.items()},
-        }
-        write_folder(
+        weights, settings = self.fitted_.autoencoder_.state_dict(), self.settings_
+        write_model(
             Path(folder),
-            {"model.safetensors": to_safetensors(state), "config.json": to_json(config)},
+            weights,
+            settings,
+            shape=list(self.sample_shape_),
+            flat=self.flat_,
+            epochs=self.n_epochs_,
+            steps=self.n_steps_,
+            columns=list(getattr(self, "feature_names_in_", [])) or None,
+            typical=self._typically(),
+            classes=getattr(self, "classes_", None) if self.conditional else None,
         )
 
     @classmethod
@@ -919,32 +910,24 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             ValueError: If something that a file can't hold is missing.
         """
 
-        folder = Path(folder)
-        files = read_folder(folder)
-        config = read_config(files, folder, cls().get_params())
-        state = from_safetensors(files["model.safetensors"], folder / "model.safetensors")
+        config, state = read_model(Path(folder), cls().get_params())
         model = cls(**given_again(config["params"], params, state))
         model.settings_ = model.get_params(deep=False)
         model._describe(config["shape"], config["epochs"])
-        model.flat_, columns = config["flat"], config["columns"]
-        if columns is not None:
-            model.feature_names_in_ = np.array(columns, dtype=object)
+        model.n_steps_, model.flat_ = config["steps"], config["flat"]
+        if config["columns"] is not None:
+            model.feature_names_in_ = np.array(config["columns"], dtype=object)
         if config["classes"] is not None:
             model.classes_ = config["classes"]
         if config["typical"] is not None:
             model.typical_ = Typical(*config["typical"])
         device_for(model.device)  # which is no fault of the files
-        try:
+        # Nor is what does not fit with parameters that were passed.
+        with nullcontext() if params.keys() - {"device"} else blaming(Path(folder)):
             check(model.settings_)
             stored = stored_model(model.settings_, model.sample_shape_, state)
-            check_components(getattr(model, "classes_", []), stored.penalty.prior)
-            model._place(stored)
-        except (OverflowError, RuntimeError, TypeError, ValueError) as error:
-            if params.keys() - {"device"}:
-                raise
-            raise CorruptError(
-                f"The weights in {folder} do not fit its configuration: {error}"
-            ) from error
+            check_components(config["classes"] or [], stored.penalty.prior)
+        model._place(stored)
         return model
 
 

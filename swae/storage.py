@@ -6,10 +6,11 @@ name; networks, functions and distributions of the user's own are only named by 
 have to be passed again when the model is loaded.
 """
 
-__all__ = ["FORMAT", "given_again", "plain", "read_config"]
+__all__ = ["FORMAT", "blaming", "given_again", "plain", "read_model", "write_model"]
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,63 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from .checkpoint import CorruptError, from_json
+from . import __version__
+from .checkpoint import (
+    CorruptError,
+    from_json,
+    from_safetensors,
+    read_folder,
+    to_json,
+    to_safetensors,
+    write_folder,
+)
 from .laws import kind_of_file
 from .priors import FromPicture, FromSamples, Mixture, Prior, name_of
 
 FORMAT = 1
 r"""The version of the model folder's format."""
+
+
+def write_model(
+    folder: Path, state: Mapping[str, Tensor], settings: Mapping[str, Any], **known: Any
+) -> None:
+    r"""Writes a model: weights, configuration and a manifest of their sha256 sums.
+
+    Arguments:
+        folder: The folder; a model in it is replaced.
+        state: The weights, and the numbers of a prior of the user's own among them.
+        settings: All settings by name.
+        known: What else is known of the model, as :func:`read_config` judges it.
+    """
+
+    params = {name: plain(value) for name, value in settings.items()}
+    config = {"format": FORMAT, "swae": __version__, "params": params, **known}
+    files = {"model.safetensors": to_safetensors(state), "config.json": to_json(config)}
+    write_folder(folder, files)
+
+
+def read_model(folder: Path, known: Collection[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    r"""Reads a model's configuration, whose names are known, and its weights.
+
+    Raises:
+        CorruptError: If a file is missing, or is not what was written.
+    """
+
+    files = read_folder(folder)
+    config = read_config(files, folder, known)
+    return config, from_safetensors(files["model.safetensors"], folder / "model.safetensors")
+
+
+@contextmanager
+def blaming(folder: Path) -> Iterator[None]:
+    r"""Turns whatever does not fit into a fault of the folder's, as nothing else was given."""
+
+    try:
+        yield
+    except (OverflowError, RuntimeError, TypeError, ValueError) as error:
+        raise CorruptError(
+            f"The weights in {folder} do not fit its configuration: {error}"
+        ) from error
 
 
 def read_config(
