@@ -154,5 +154,6 @@ def check_same_law(prior: Prior, state: Mapping[str, Tensor], prefix: str) -> No
         if name not in state or not torch.equal(state[name].cpu(), now.cpu()):
             raise DataError(
                 "The prior is not what the checkpoint was trained with, so training can't go on "
-                "with it: its file, array or components have changed since. Give the same one, or begin anew."
+                "with it: its file, array or components have changed since. Give the same one, or "
+                "begin anew."
             )

@@ -37,7 +37,10 @@ r"""The version of the model folder's format."""
 
 
 def write_model(
-    folder: Path, state: Mapping[str, Tensor], settings: Mapping[str, Any], **known: Any
+    folder: Path,
+    state: Mapping[str, Tensor],
+    settings: Mapping[str, Any],
+    **known: object,
 ) -> None:
     r"""Writes a model: weights, configuration and a manifest of their sha256 sums.
 

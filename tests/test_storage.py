@@ -1,16 +1,21 @@
 """What is kept of a model, and what is not believed of what was kept."""
 
+import copy
 import json
+import pickle
 import time
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from sklearn.base import clone
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from swae import SWAE
-from swae.checkpoint import CorruptError, read_folder, write_folder
+from swae import SWAE, Mixture
+from swae.checkpoint import CorruptError, latest_checkpoint, read_folder, write_folder
+from swae.data import DataError
 from swae.storage import plain
 
 X = np.random.default_rng(0).random((60, 4), dtype=np.float32)
@@ -81,6 +86,7 @@ MANY = "mixture:components=20000000"
         ("mixture", {"conditional": True}),
         ("likelihood", {"prior": MANY}),
         ("conditional", {"prior": MANY}),
+        ("conditional", {"given": {"prior": MANY}}),
         ("principal", {"latent_dim": 15_000}),
     ],
 )
@@ -159,3 +165,82 @@ def test_a_shape_of_numpy_comes_back(tmp_path):
     np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
     assert plain([np.int64(2)]) == [2]
     assert type(plain([np.int64(2)])[0]) is int
+
+
+# ----- what is kept
+
+
+@pytest.mark.parametrize("kind", ["image", "samples"])
+@pytest.mark.parametrize("copied", [lambda m: pickle.loads(pickle.dumps(m)), copy.deepcopy])
+@pytest.mark.usefixtures("unchecked")
+def test_a_pickle_wants_no_file(tmp_path, kind, copied):
+    path = tmp_path / ("a.png" if kind == "image" else "a.npy")
+    Image.fromarray(np.eye(3) > 0).save(path) if kind == "image" else np.save(path, np.eye(2))
+    model = small(prior=f"{kind}:{path}").fit(X)
+    path.unlink()
+    other = copied(copied(model))
+    np.testing.assert_array_equal(other.sample(20), model.sample(20))
+    assert other.prior == model.prior
+    other.save(tmp_path / "model")
+    np.testing.assert_array_equal(SWAE.load(tmp_path / "model").sample(20), model.sample(20))
+
+
+def begun(folder, **params):
+    """Trains one epoch of two, and returns the checkpoint."""
+    model = small(max_epochs=2, **params)
+    next(model.fit_epochs(X, C if model.conditional else None))
+    model.save_checkpoint(folder)
+    return latest_checkpoint(folder)
+
+
+def mixture(scale=0.1, **params):
+    return Mixture.on_circle(3, scale=scale, **params)
+
+
+@pytest.mark.parametrize("params", [{}, {"conditional": True}, {"penalty": "log-likelihood"}])
+def test_training_does_not_go_on_with_another_mixture(tmp_path, params):
+    y = C if "conditional" in params else None
+    checkpoint = begun(tmp_path, prior=mixture(), **params)
+    same = small(max_epochs=2, prior=mixture(), **params)
+    assert len(list(same.fit_epochs(X, y, checkpoint=checkpoint))) == 1
+    weighted = Mixture(mixture().means, 0.1, [1.0, 2.0, 3.0])
+    for other in (mixture(scale=0.2), mixture(radius=2.0), weighted):
+        with pytest.raises(DataError, match="prior is not what the checkpoint was trained with"):
+            small(max_epochs=2, prior=other, **params).fit_epochs(X, y, checkpoint=checkpoint)
+
+
+def test_training_goes_on_with_a_mixture_of_class_shares(tmp_path):
+    y = np.array([0] * 31 + [1] * 17 + [-1] * 12)
+    model = small(max_epochs=2, conditional=True)
+    next(model.fit_epochs(X, y))
+    model.save_checkpoint(tmp_path)
+    assert len(set(model.prior_.weights.tolist())) == 2
+    again = small(max_epochs=2, conditional=True)
+    assert len(list(again.fit_epochs(X, y, checkpoint=latest_checkpoint(tmp_path)))) == 1
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_steps_are_kept(models, tmp_path):
+    model = small().fit(X)
+    model.save(tmp_path)
+    assert model.n_steps_ == 3
+    assert SWAE.load(tmp_path).n_steps_ == 3
+    assert pickle.loads(pickle.dumps(model)).n_steps_ == 3
+    config = json.loads(models["plain"]["config.json"])
+    del config["steps"], config["given"]  # as they were written before
+    old = {**models["plain"], "config.json": json.dumps(config).encode()}
+    write_folder(tmp_path / "old", old)
+    loaded = SWAE.load(tmp_path / "old")
+    assert (loaded.n_epochs_, loaded.n_steps_) == (1, 0)
+
+
+@pytest.mark.parametrize("prior", [None, "mixture", "mixture:radius=2"])
+def test_a_loaded_model_learns_other_classes(tmp_path, prior):
+    model = small(conditional=True, prior=prior).fit(X, C % 2)
+    model.save(tmp_path / "a")
+    loaded = SWAE.load(tmp_path / "a")
+    loaded.save(tmp_path / "b")
+    for other in (loaded, SWAE.load(tmp_path / "b")):
+        assert other.prior == prior
+        np.testing.assert_array_equal(other.sample(5, label=1), model.sample(5, label=1))
+        assert clone(other).fit(X, C).classes_ == [0, 1, 2]
