@@ -37,6 +37,7 @@ from .classes import (
     Classes,
     Label,
     check_components,
+    check_name_of,
     component_named,
     components_for,
     components_for_batches,
@@ -64,7 +65,7 @@ from .seeding import stream
 from .settings import check, check_seed, output_for, resolve, setting
 from .steering import multiple_of
 from .stopping import Best, objective
-from .storage import blaming, given_again, read_model, write_model
+from .storage import as_given, blaming, given_again, read_model, write_model
 from .training import (
     Epoch,
     Optimizer,
@@ -888,6 +889,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             flat=self.flat_,
             epochs=self.n_epochs_,
             steps=self.n_steps_,
+            given=as_given(self.prior, settings),
             columns=list(getattr(self, "feature_names_in_", [])) or None,
             typical=self._typically(),
             classes=getattr(self, "classes_", None) if self.conditional else None,
@@ -911,8 +913,9 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         """
 
         config, state = read_model(Path(folder), cls().get_params())
-        model = cls(**given_again(config["params"], params, state))
-        model.settings_ = model.get_params(deep=False)
+        settings = cls(**given_again(config["params"], params, state)).get_params(deep=False)
+        model = cls(**(settings | config["given"] | params))
+        model.settings_ = settings
         model._describe(config["shape"], config["epochs"])
         model.n_steps_, model.flat_ = config["steps"], config["flat"]
         if config["columns"] is not None:
@@ -924,9 +927,11 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         device_for(model.device)  # which is no fault of the files
         # Nor is what does not fit with parameters that were passed.
         with nullcontext() if params.keys() - {"device"} else blaming(Path(folder)):
-            check(model.settings_)
-            stored = stored_model(model.settings_, model.sample_shape_, state)
+            check(settings)
+            stored = stored_model(settings, model.sample_shape_, state)
             check_components(config["classes"] or [], stored.penalty.prior)
+            for name in config["given"].values():
+                check_name_of(stored.penalty.prior, name)
         model._place(stored)
         return model
 

@@ -6,7 +6,7 @@ name; networks, functions and distributions of the user's own are only named by 
 have to be passed again when the model is loaded.
 """
 
-__all__ = ["FORMAT", "blaming", "given_again", "plain", "read_model", "write_model"]
+__all__ = ["FORMAT", "as_given", "blaming", "given_again", "plain", "read_model", "write_model"]
 
 import math
 from collections.abc import Collection, Iterator, Mapping
@@ -40,7 +40,7 @@ def write_model(
     folder: Path,
     state: Mapping[str, Tensor],
     settings: Mapping[str, Any],
-    **known: object,
+    **known: Any,  # noqa: ANN401 - what JSON holds
 ) -> None:
     r"""Writes a model: weights, configuration and a manifest of their sha256 sums.
 
@@ -52,6 +52,8 @@ def write_model(
     """
 
     params = {name: plain(value) for name, value in settings.items()}
+    if not is_typical(list(known.get("typical") or ())):  # a square may have overflowed
+        known["typical"] = None
     config = {"format": FORMAT, "swae": __version__, "params": params, **known}
     files = {"model.safetensors": to_safetensors(state), "config.json": to_json(config)}
     write_folder(folder, files)
@@ -96,24 +98,20 @@ def read_config(
         raise CorruptError(
             f"{folder} has format {config['format']!r}, but this swae reads {FORMAT}."
         )
-    shape, epochs, params = (config.get(name) for name in ("shape", "epochs", "params"))
-    whole = isinstance(shape, list) and all(type(size) is int for size in (*shape, epochs))
+    shape, params = config.get("shape"), config.get("params")
     flat, columns, typical = (config.get(name) for name in ("flat", "columns", "typical"))
-    classes, steps, given = config.get("classes"), config.get("steps", 0), config.get("given", {})
-    more = (
-        (
-            (flat is None or isinstance(flat, bool))
-            and (columns is None or is_list_of(str, columns))
-            and (classes is None or are_classes(classes))
-            and (typical is None or is_typical(typical))
-            and type(steps) is int
-            and min(epochs, steps) >= 0
-            and is_given(given)
-        )
-        if whole
-        else False
+    classes, given = config.get("classes"), config.get("given", {})
+    epochs, steps = config.get("epochs"), config.get("steps", 0)  # which once were not stored
+    sound = (
+        is_list_of(int, shape)
+        and (flat is None or isinstance(flat, bool))
+        and (columns is None or is_list_of(str, columns))
+        and (classes is None or are_classes(classes))
+        and (typical is None or is_typical(typical))
+        and all(type(count) is int and count >= 0 for count in (epochs, steps))
+        and is_given(given)
     )
-    if not (more and isinstance(params, dict) and params.keys() <= set(known)):
+    if not (sound and isinstance(params, dict) and params.keys() <= set(known)):
         raise CorruptError(f"{path} is no model's configuration.")
     if not isinstance(params.get("device", ""), str):
         raise CorruptError(f"{path} is no model's configuration: its device is no name.")
@@ -135,8 +133,9 @@ def read_config(
 def is_typical(value: Any) -> bool:  # noqa: ANN401 - to be judged
     r"""Tells whether a value is two finite means, each with a deviation above 0."""
 
-    finite = is_list_of(float, value) and len(value) == 4 and all(map(math.isfinite, value))
-    return finite and min(value[1], value[3]) > 0
+    if not (is_list_of(float, value) and len(value) == 4):
+        return False
+    return all(map(math.isfinite, value)) and min(value[1], value[3]) > 0
 
 
 def is_given(value: Any) -> bool:  # noqa: ANN401 - to be judged
@@ -159,6 +158,13 @@ def are_classes(value: Any) -> bool:  # noqa: ANN401 - to be judged
 
     kinds = is_list_of(int, value) or is_list_of(str, value)
     return kinds and 0 < len(value) == len(set(value))
+
+
+def as_given(prior: Any, settings: Mapping[str, Any]) -> dict[str, str | None]:  # noqa: ANN401 - any prior
+    r"""Returns the name that a mixture for the classes was made of, to be one of others' again."""
+
+    named = prior is None or isinstance(prior, str)
+    return {"prior": prior} if named and isinstance(settings["prior"], Mixture) else {}
 
 
 def is_list_of(kind: type, value: Any) -> bool:  # noqa: ANN401 - to be judged

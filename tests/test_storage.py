@@ -244,3 +244,12 @@ def test_a_loaded_model_learns_other_classes(tmp_path, prior):
         assert other.prior == prior
         np.testing.assert_array_equal(other.sample(5, label=1), model.sample(5, label=1))
         assert clone(other).fit(X, C).classes_ == [0, 1, 2]
+
+
+def test_what_overflowed_is_not_typical(models, tmp_path):
+    write_folder(tmp_path, models["plain"])
+    model = SWAE.load(tmp_path)
+    assert model.typical_ is not None
+    model.typical_ = model.typical_._replace(error=float("inf"))
+    model.save(tmp_path)
+    assert SWAE.load(tmp_path).typical_ is None
