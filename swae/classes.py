@@ -20,6 +20,7 @@ towards equal shares by as much of their spread as chance explains (James and St
 __all__ = [
     "Classes",
     "check_components",
+    "check_name_of",
     "class_shares",
     "classes_of",
     "component_named",
@@ -41,6 +42,7 @@ from torch import Tensor
 from .building import prior_of
 from .data import LoaderBatches, Samples
 from .priors import Mixture, Prior
+from .priors.names import components_in
 from .settings import setting
 
 Label = int | str
@@ -173,9 +175,7 @@ def components_for(settings: Mapping[str, Any], classes: Classes) -> Mixture:
     """
 
     given, n = setting(settings, "prior"), len(classes.names)
-    if isinstance(given, str) and given.startswith("mixture") and "components" not in given:
-        given += f"{',' if ':' in given else ':'}components={n}"
-    prior = as_mixture(prior_of({**settings, "prior": given}))
+    prior = as_mixture(prior_of({**settings, "prior": with_components(given, n)}))
     if prior.components < n:
         raise ValueError(
             f"The prior has {prior.components} components, but there are {n} classes; "
@@ -189,6 +189,14 @@ def components_for(settings: Mapping[str, Any], classes: Classes) -> Mixture:
     if isinstance(given, Prior) or prior.components > n:
         return prior
     return Mixture(prior.means, prior.scales, class_shares(classes.labels, n))
+
+
+def with_components(given: Any, n: int) -> Any:  # noqa: ANN401 - whatever a prior may be
+    r"""Returns the name of a mixture with the number of components, if it says none."""
+
+    if isinstance(given, str) and given.startswith("mixture") and "components" not in given:
+        return f"{given}{',' if ':' in given else ':'}components={n}"
+    return given
 
 
 def components_for_batches(settings: Mapping[str, Any], batches: LoaderBatches) -> Mixture:
@@ -206,10 +214,20 @@ def components_for_batches(settings: Mapping[str, Any], batches: LoaderBatches) 
 
 
 def check_components(names: Sequence[Label], prior: object) -> None:
-    r"""Refuses more classes than a prior has components."""
+    r"""Refuses classes of a prior without components, and more of them than it has."""
 
+    if names and not isinstance(prior, Mixture):
+        raise ValueError("there are classes, but the prior is no mixture.")
     if isinstance(prior, Mixture) and len(names) > prior.components:
         raise ValueError("there are more classes than components of the prior.")
+
+
+def check_name_of(prior: object, name: str | None) -> None:
+    r"""Refuses a name that the mixture for the classes can't have been made of."""
+
+    n = prior.components if isinstance(prior, Mixture) else 0
+    if not n or (name is not None and components_in(with_components(name, n)) != n):
+        raise ValueError(f"the prior {name!r} is not the one that is stored.")
 
 
 def as_mixture(prior: Prior) -> Mixture:

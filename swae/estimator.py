@@ -11,6 +11,7 @@ import copy
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple, cast, final
 
@@ -23,26 +24,20 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from . import __version__
 from .anomaly import PROBES, Typical, normality, row_errors, typical
 from .autoencoder import Autoencoder, Output, Reconstruction, check_has_null
 from .building import check_networks, model_of, penalty_of, start_at_data_, stored_model
 from .checkpoint import (
     Checkpoint,
-    CorruptError,
-    from_safetensors,
     optimizer_tensors,
-    read_folder,
     restore_optimizer,
     save_checkpoint,
-    to_json,
-    to_safetensors,
-    write_folder,
 )
 from .classes import (
     Classes,
     Label,
     check_components,
+    check_name_of,
     component_named,
     components_for,
     components_for_batches,
@@ -67,7 +62,7 @@ from .feeding import (
     loaded,
     some_of,
 )
-from .laws import check_same_law
+from .laws import check_same_law, kind_of_file
 from .linear import is_bounded
 from .metrics import Evaluation, evaluate, evaluating
 from .networks import Network
@@ -79,7 +74,7 @@ from .seeding import stream
 from .settings import check, check_range, check_seed, output_for, resolve, setting
 from .steering import multiple_of
 from .stopping import Best, objective
-from .storage import FORMAT, given_again, plain, read_config
+from .storage import as_given, blaming, given_again, read_model, write_model
 from .training import (
     DivergedError,
     Epoch,
@@ -487,7 +482,9 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
                 "The data is not what the checkpoint was trained on, so training can't go on with "
                 "it; give the same data, or begin anew."
             )
-        check_same_law(self.autoencoder_.penalty.prior, checkpoint.model, "penalty.prior.")
+        prior = cast(Prior, self.autoencoder_.penalty.prior)
+        home = next(name for name, part in self.autoencoder_.named_modules() if part is prior)
+        check_same_law(prior, checkpoint.model, f"{home}.")
         try:
             self.autoencoder_.load_state_dict(checkpoint.model)
         except RuntimeError as error:
@@ -638,7 +635,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
 
         if self.autoencoder_.steering is not None:
             return
-        growth = self.settings_["reg_growth"] ** max(0, epoch - GROWTH_FROM + 1)
+        growth = float(self.settings_["reg_growth"]) ** max(0, epoch - GROWTH_FROM + 1)
         self.autoencoder_.reg_weight = self.settings_["reg_weight"] * growth
 
     # --- using
@@ -854,6 +851,9 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         state["autoencoder_"] = as_arrays(self.autoencoder_.state_dict())
         if "optimizer_" in state:
             state["optimizer_"] = as_arrays(optimizer_tensors(self.optimizer_))
+        if kind_of_file(self.settings_["prior"]):  # which may be gone when this is read
+            law = copy.deepcopy(cast(Prior, self.autoencoder_.penalty.prior)).cpu()
+            state["settings_"] = {**self.settings_, "prior": law}
         for name in ("fabric_", "best_", "validation_", "_kept"):
             state.pop(name, None)
         return state
@@ -945,21 +945,19 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             folder: The folder; a model in it is replaced.
         """
 
-        state = self.fitted_.autoencoder_.state_dict()
-        config = {
-            "format": FORMAT,
-            "swae": __version__,
-            "shape": list(self.sample_shape_),
-            "flat": self.schema_.flat,
-            "epochs": self.n_epochs_,
-            "columns": self.schema_.names and list(self.schema_.names),
-            "typical": self._typically(),
-            "classes": getattr(self, "classes_", None),
-            "params": {name: plain(value) for name, value in self.settings_.items()},
-        }
-        write_folder(
+        weights, settings = self.fitted_.autoencoder_.state_dict(), self.settings_
+        write_model(
             Path(folder),
-            {"model.safetensors": to_safetensors(state), "config.json": to_json(config)},
+            weights,
+            settings,
+            shape=list(self.sample_shape_),
+            flat=self.schema_.flat,
+            epochs=self.n_epochs_,
+            steps=self.n_steps_,
+            given=as_given(self.prior, settings),
+            columns=self.schema_.names and list(self.schema_.names),
+            typical=self._typically(),
+            classes=getattr(self, "classes_", None),
         )
 
     @classmethod
@@ -979,32 +977,28 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             ValueError: If something that a file can't hold is missing.
         """
 
-        folder = Path(folder)
-        files = read_folder(folder)
-        config = read_config(files, folder, cls().get_params())
-        state = from_safetensors(files["model.safetensors"], folder / "model.safetensors")
-        model = cls(**given_again(config["params"], params, state))
-        model.settings_ = model.get_params(deep=False)
+        config, state = read_model(Path(folder), cls().get_params())
+        settings = cls(**given_again(config["params"], params, state)).get_params(deep=False)
+        model = cls(**(settings | config["given"] | params))
+        model.settings_ = settings
         names = config["columns"] and tuple(config["columns"])
-        named = model.image_shape is not None
+        named = settings["image_shape"] is not None
         schema = Schema(tuple(config["shape"]), config["flat"], named, names)
         model._describe(schema, config["epochs"])
+        model.n_steps_ = config["steps"]
         if config["classes"] is not None:
             model.classes_ = config["classes"]
         if config["typical"] is not None:
             model.typical_ = Typical(*config["typical"])
         device_for(model.device)  # which is no fault of the files
-        try:
-            model.check()
-            stored = stored_model(model.settings_, model.sample_shape_, state)
-            check_components(getattr(model, "classes_", []), stored.penalty.prior)
-            model._place(stored)
-        except (OverflowError, RuntimeError, TypeError, ValueError) as error:
-            if params.keys() - {"device"}:
-                raise
-            raise CorruptError(
-                f"The weights in {folder} do not fit its configuration: {error}"
-            ) from error
+        # Nor is what does not fit with parameters that were passed.
+        with nullcontext() if params.keys() - {"device"} else blaming(Path(folder)):
+            check(settings)
+            stored = stored_model(settings, model.sample_shape_, state)
+            check_components(config["classes"] or [], stored.penalty.prior)
+            for name in config["given"].values():
+                check_name_of(stored.penalty.prior, name)
+        model._place(stored)
         return model
 
 

@@ -138,8 +138,8 @@ def from_file(spec: str) -> FromPicture | FromSamples:
         raise DataError(f"The prior {spec!r} can't be made: {reason(error)}") from error
 
 
-def check_same_law(prior: object, state: Mapping[str, Tensor], prefix: str) -> None:
-    r"""Refuses to go on with another picture or other samples than those that are stored.
+def check_same_law(prior: Prior, state: Mapping[str, Tensor], prefix: str) -> None:
+    r"""Refuses to go on with another picture, other samples or components than are stored.
 
     Arguments:
         prior: The law that was made anew.
@@ -150,11 +150,10 @@ def check_same_law(prior: object, state: Mapping[str, Tensor], prefix: str) -> N
         DataError: If a number differs.
     """
 
-    if not isinstance(prior, FromPicture | FromSamples):
-        return
     for name, now in prior.state_dict(prefix=prefix).items():
         if name not in state or not torch.equal(state[name].cpu(), now.cpu()):
             raise DataError(
                 "The prior is not what the checkpoint was trained with, so training can't go on "
-                "with it: its file or array has changed since. Give the same one, or begin anew."
+                "with it: its file, array or components have changed since. Give the same one, or "
+                "begin anew."
             )

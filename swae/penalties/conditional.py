@@ -38,6 +38,9 @@ from ..seeding import stream
 from ..sliced import SlicedWassersteinLoss, check_tensor, sliced_wasserstein
 from ..univariate import Cost, at_least_single, wasserstein_1d
 
+MEMORY = 64
+r"""The earlier codes of each class that are remembered."""
+
 
 @final
 class ConditionalSlicedWasserstein(nn.Module):
@@ -83,7 +86,7 @@ class ConditionalSlicedWasserstein(nn.Module):
         slices: Slices = "auto",
         quasi: bool = True,
         oversampling: int = 1,
-        memory: int = 64,
+        memory: int = MEMORY,
         share: float = 0.5,
     ) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
 r"""The names by which files and flags give a prior: a closed list."""
 
-__all__ = ["FILES", "name_of", "prior_from_name"]
+__all__ = ["FILES", "components_in", "name_of", "prior_from_name"]
 
 import difflib
 import inspect
@@ -48,16 +48,8 @@ def prior_from_name(spec: str, dim: int, *, stratified: bool = False) -> Prior:
         Ring(radius=1.0, sigma=0.05, stratified=False)
     """
 
-    name, _, rest = spec.partition(":")
-    if name not in NAMED:
-        files = [f"{kind}:FILE" for kind in FILES]
-        raise ValueError(unknown("prior", name, [*NAMED, *files]))
-
+    name, settings = numbers_in(spec)
     known = inspect.signature(NAMED[name]).parameters
-    parsed = [parse_number(part, name, list(known)) for part in rest.split(",") if part]
-    settings = dict(parsed)
-    if len(settings) < len(parsed):
-        raise ValueError(f"The prior {spec!r} gives a number twice.")
     given = {"dim": dim, "stratified": stratified}
     settings = {key: value for key, value in given.items() if key in known} | settings
 
@@ -67,6 +59,43 @@ def prior_from_name(spec: str, dim: int, *, stratified: bool = False) -> Prior:
             f"The prior {name!r} lives in {prior.dim} dimensions, but latent_dim is {dim}."
         )
     return prior
+
+
+def numbers_in(spec: str) -> tuple[str, dict[str, float]]:
+    r"""Splits what gives a prior into its name and the numbers that are stated."""
+
+    name, _, rest = spec.partition(":")
+    if name not in NAMED:
+        files = [f"{kind}:FILE" for kind in FILES]
+        raise ValueError(unknown("prior", name, [*NAMED, *files]))
+
+    known = inspect.signature(NAMED[name]).parameters
+    parsed = [parse_number(part, name, list(known)) for part in rest.split(",") if part]
+    if len(dict(parsed)) < len(parsed):
+        raise ValueError(f"The prior {spec!r} gives a number twice.")
+    return name, dict(parsed)
+
+
+def components_in(spec: str) -> float:
+    r"""Tells how many components a name makes, 0 if none, before anything is made of it.
+
+    Arguments:
+        spec: The name with its numbers, as for :func:`prior_from_name`.
+
+    Raises:
+        ValueError: If a name or a number is unknown.
+
+    Example:
+        >>> components_in("mixture:components=3,radius=2"), components_in("uniform")
+        (3, 0)
+    """
+
+    name, numbers = numbers_in(spec)
+    known = inspect.signature(NAMED[name]).parameters
+    if "components" not in known:
+        return 0
+    components: float = numbers.get("components", known["components"].default)
+    return components
 
 
 def name_of(prior: Prior) -> str | None:
