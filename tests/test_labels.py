@@ -7,11 +7,12 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import TensorDataset
 
 from swae import SWAE, Mixture
 from swae.checkpoint import CorruptError, latest_checkpoint
-from swae.classes import classes_of, component_named, components_for
+from swae.classes import classes_of, component_named, components_for, known
 from swae.cli import main
 from swae.data import DataError, Samples
 
@@ -188,6 +189,51 @@ def test_the_command_line(tmp_path, capsys):
     assert "There is no label 'seven'; known are 3, 4, 5." in capsys.readouterr().err
     config = json.loads(next((tmp_path / "run").rglob("config.json")).read_text())
     assert config["classes"] == [3, 4, 5]
+
+
+def table(folder, words):
+    pytest.importorskip("polars")
+    rows = "".join(f"{a},{b},{word}\n" for (a, b), word in zip(X[:60, :2], words, strict=True))
+    (folder / "data.csv").write_text("a,b,kind\n" + rows)
+    return [str(folder / "data.csv"), "--label-column", "kind"]
+
+
+def test_a_table_keeps_its_names(tmp_path, capsys):
+    check_names_last(table(tmp_path, [*NAMES[C[:58]], "", ""]), tmp_path, capsys, "cat")
+
+
+def test_a_table_of_numbers_too(tmp_path, capsys):
+    words = [*(C[:58] + 5), "", ""]
+    check_names_last(table(tmp_path, words), tmp_path, capsys, "7", "5, 6, 7")
+
+
+def test_a_folder_of_images_keeps_its_names(tmp_path, capsys):
+    for i, c in enumerate(C[:40]):
+        folder = tmp_path / "photos" / NAMES[c]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4), int(80 * c + i)).save(folder / f"{i}.png")
+    check_names_last([str(tmp_path / "photos")], tmp_path, capsys, "cat")
+
+
+def check_names_last(data, folder, capsys, label, known="ant, bee, cat"):
+    """From the data to the command line's answer."""
+    run, out = str(folder / "run"), str(folder / "cats.npy")
+    fit = ["--out", run, "--conditional", "true", "--network", "mlp", "--max-epochs", "1"]
+    assert main(["fit", *data, *fit]) == 0
+    assert main(["sample", run, "--label", label, "-n", "5", "--out", out]) == 0
+    assert len(np.load(out)) == 5
+    capsys.readouterr()
+    assert main(["info", run]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"{'labels':<18} {known}" in lines
+    assert f"{'prior':<18} Mixture(dim=2, components=3)" in lines
+    assert main(["sample", run, "--label", "0", "--out", out, "--overwrite"]) != 0
+    assert f"There is no label '0'; known are {known}." in capsys.readouterr().err
+
+
+def test_many_names_are_cut():
+    assert known(["ant", "bee"]) == "ant, bee"
+    assert known(range(30)).endswith(", 18, 19, ...")
 
 
 def test_components_and_their_names():
