@@ -31,6 +31,7 @@ __all__ = [
 
 import dataclasses
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -64,8 +65,8 @@ def classes_of(y: Any) -> Classes:  # noqa: ANN401 - labels of any kind
     r"""Numbers labels.
 
     Arguments:
-        y: The labels, with shape :math:`(n)`: whole numbers or strings; -1, NaN or None is no
-            label.
+        y: The labels, with shape :math:`(n)`: whole numbers or strings; -1, NaN, None or what
+            pandas calls missing is no label.
 
     Returns:
         The classes that there are, and the class of each sample.
@@ -96,6 +97,8 @@ def label_of(value: object) -> Label | None:
     r"""Returns a label as an int or a str, and None for what stands for none."""
 
     if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
+        return None
+    if value is getattr(sys.modules.get("pandas"), "NA", None):  # who has one has imported it
         return None
     if isinstance(value, str):
         return str(value)

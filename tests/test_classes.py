@@ -56,6 +56,20 @@ def test_names_that_do_not_fit(names):
 
 
 @pytest.mark.parametrize(
+    ("y", "dtype", "names", "labels"),
+    [
+        ([3, None, 1], "Int64", [1, 3], [1, -1, 0]),
+        (["b", None, "a"], "string", ["a", "b"], [1, -1, 0]),
+        ([None, 2, 2], "Float64", [2], [-1, 0, 0]),
+    ],
+)
+def test_what_pandas_calls_missing_is_no_label(y, dtype, names, labels):
+    pandas = pytest.importorskip("pandas")
+    classes = classes_of(pandas.Series(y, dtype=dtype))
+    assert (classes.names, classes.labels.tolist()) == (names, labels)
+
+
+@pytest.mark.parametrize(
     ("y", "sentence"),
     [
         ([[0], [1]], r"shape \(n,\), but has \(2, 1\)"),
