@@ -236,6 +236,38 @@ def test_many_names_are_cut():
     assert known(range(30)).endswith(", 18, 19, ...")
 
 
+# ----- what is held back
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("others", [0, -1])
+def test_each_class_is_trained_on(others, seed):
+    """Though nearly all is held back, and one sample alone has the label."""
+    y = np.full(len(X), others)
+    y[7] = 1
+    params = {"validation_size": 230, "max_epochs": 1, "random_state": seed}
+    model = estimator(**params).fit(X, y)
+    assert model.classes_ == ([0, 1] if others == 0 else [1])
+    assert (prior(model).weights > 0).all()
+    assert not (model.validation_.x == torch.from_numpy(X[7])).all(dim=1).any()
+    assert len(model.validation_) in (229, 230)
+    assert model.samples_per_epoch_ + len(model.validation_) == len(X)
+
+
+def test_too_little_is_left_to_judge_by():
+    with pytest.raises(ValueError, match="validation_size has to leave samples to judge by"):
+        estimator(validation_size=1).fit(X[:3], ["a", "b", "c"])
+
+
+def test_without_classes_labels_do_not_change_what_is_held_back():
+    samples = Samples(torch.from_numpy(X), torch.arange(len(X)))
+    held = [
+        SWAE(max_epochs=1, validation_size=0.1).fit(data).validation_.x
+        for data in (samples, torch.from_numpy(X))
+    ]
+    assert torch.equal(*held)
+
+
 def test_components_and_their_names():
     assert component_named([3, 5], np.int64(5)) == 1
     named = {**estimator(prior="mixture:radius=2").get_params(), "latent_dim": 2}
