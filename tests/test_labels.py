@@ -14,7 +14,9 @@ from swae import SWAE, Mixture
 from swae.checkpoint import CorruptError, latest_checkpoint
 from swae.classes import classes_of, component_named, components_for, known
 from swae.cli import main
-from swae.data import DataError, Samples
+from swae.data import DataError, Samples, to_float
+from swae.metrics import evaluating
+from swae.seeding import stream
 
 NAMES = np.array(["ant", "bee", "cat"])
 
@@ -266,6 +268,20 @@ def test_without_classes_labels_do_not_change_what_is_held_back():
         for data in (samples, torch.from_numpy(X))
     ]
     assert torch.equal(*held)
+
+
+def test_epochs_are_judged_with_labels():
+    model = estimator(patience=5, max_epochs=1, validation_size=40, batch_size=30)
+    model.fit(X, np.where(np.arange(len(X)) % 3, C, -1))
+    net, held, total = model.autoencoder_, model.validation_, 0.0
+    with evaluating(net), torch.no_grad():
+        for i, rows in enumerate(torch.arange(40).split(30)):
+            x, labels = to_float(held.x[rows]), held.labels[rows]
+            z = net.encode(x)
+            costs = net.reconstruction_loss(x, net.logits(z))
+            penalty = net.penalty(z, labels, stream(0, "validation", i))
+            total += len(rows) * float(sum(costs.values()) + net.reg_weight * penalty)
+    assert model.best_.value == pytest.approx(total / 40, rel=1e-5)
 
 
 def test_components_and_their_names():
