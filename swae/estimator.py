@@ -472,6 +472,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
                 f"y has to be left out with a {type(X).__name__}, which holds its own labels."
             )
         params = self.get_params(deep=False)
+        if not self.conditional and hasattr(self, "classes_"):
+            del self.classes_  # of a model before
         if isinstance(X, Dataset | DataLoader):
             self._name(None, reset=True)
             self.flat_ = False

@@ -284,6 +284,18 @@ def test_epochs_are_judged_with_labels():
     assert model.best_.value == pytest.approx(total / 40, rel=1e-5)
 
 
+# ----- a model that is fitted again
+
+
+@pytest.mark.parametrize("data", [X, TensorDataset(torch.from_numpy(X))])
+def test_a_model_that_is_fitted_again_without_labels_has_none(data):
+    model = estimator(max_epochs=1).fit(X, C)
+    model.set_params(conditional=False).fit(data)
+    assert not hasattr(model, "classes_")
+    with pytest.raises(ValueError, match="label wants a model that was fitted with conditional"):
+        model.sample(1, label=1)
+
+
 def test_components_and_their_names():
     assert component_named([3, 5], np.int64(5)) == 1
     named = {**estimator(prior="mixture:radius=2").get_params(), "latent_dim": 2}
