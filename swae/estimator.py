@@ -156,6 +156,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
     """
 
     typical_: Typical | None
+    classes_: list[Label]
 
     def __init__(
         self,
