@@ -26,11 +26,13 @@ __all__ = [
     "component_named",
     "components_for",
     "components_for_batches",
+    "known",
     "labelled",
 ]
 
 import dataclasses
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -65,8 +67,8 @@ def classes_of(y: Any) -> Classes:  # noqa: ANN401 - labels of any kind
     r"""Numbers labels.
 
     Arguments:
-        y: The labels, with shape :math:`(n)`: whole numbers or strings; -1, NaN or None is no
-            label.
+        y: The labels, with shape :math:`(n)`: whole numbers or strings; -1, NaN, None or what
+            pandas calls missing is no label.
 
     Returns:
         The classes that there are, and the class of each sample.
@@ -97,6 +99,8 @@ def label_of(value: object) -> Label | None:
     r"""Returns a label as an int or a str, and None for what stands for none."""
 
     if value is None or (isinstance(value, float | np.floating) and math.isnan(value)):
+        return None
+    if value is getattr(sys.modules.get("pandas"), "NA", None):  # who has one has imported it
         return None
     if isinstance(value, str):
         return str(value)
@@ -134,19 +138,26 @@ def labelled(samples: Samples, y: Any) -> tuple[Samples, Classes]:  # noqa: ANN4
 
     Arguments:
         samples: The samples.
-        y: The labels of any kind; if :py:`None`, those that the samples have.
+        y: The labels of any kind; if :py:`None`, those that the samples have, by their names if
+            they have names.
 
     Returns:
-        The samples with numbered labels, and the classes.
+        The samples with numbered labels, and the classes, those that there are.
 
     Raises:
-        ValueError: If there are no labels, or not one for each sample.
+        ValueError: If there are no labels, or not one for each sample, or names do not fit them.
+
+    Example:
+        >>> samples = Samples(torch.zeros(2, 3), torch.tensor([2, 0]), classes=("a", "b", "c"))
+        >>> labelled(samples, None)[1]
+        Classes(names=['a', 'c'], labels=tensor([1, 0]))
     """
 
+    names = samples.classes if y is None else ()
     y = samples.labels if y is None else y
     if y is None:
         raise ValueError("conditional wants labels, but there are none: give y, -1 for unknown.")
-    classes = classes_of(y)
+    classes = named(classes_of(y), names)
     if len(classes.labels) != len(samples):
         raise ValueError(
             f"y has to hold a label for each of the {len(samples)} samples, but holds "
@@ -154,6 +165,19 @@ def labelled(samples: Samples, y: Any) -> tuple[Samples, Classes]:  # noqa: ANN4
         )
     labels = classes.labels.to(samples.array.device)
     return dataclasses.replace(samples, labels=labels), classes
+
+
+def named(classes: Classes, names: Sequence[str]) -> Classes:
+    r"""Calls classes that are numbers 0, 1, ... by their names, in the numbers' order."""
+
+    if not names:
+        return classes
+    if not set(classes.names) <= set(range(len(names))) or len(set(names)) < len(names):
+        raise ValueError(
+            f"classes has to name the labels {known(classes.names)}, from 0 and each once, but is "
+            f"{known(names)}."
+        )
+    return classes._replace(names=[names[int(number)] for number in classes.names])
 
 
 def components_for(settings: Mapping[str, Any], classes: Classes) -> Mixture:
@@ -253,6 +277,16 @@ def component_named(names: Sequence[Label], label: Any) -> int:  # noqa: ANN401 
     if not names:
         raise ValueError("label wants a model that was fitted with conditional=True.")
     if label not in names:
-        known = ", ".join(map(str, names[:20])) + (", ..." if len(names) > 20 else "")
-        raise ValueError(f"There is no label {label!r}; known are {known}.")
+        raise ValueError(f"There is no label {label!r}; known are {known(names)}.")
     return list(names).index(label)
+
+
+def known(names: Sequence[Label]) -> str:
+    r"""Lists classes, the first 20 if there are more.
+
+    Example:
+        >>> known(["ant", "cat"])
+        'ant, cat'
+    """
+
+    return ", ".join(map(str, names[:20])) + (", ..." if len(names) > 20 else "")

@@ -181,6 +181,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
     """
 
     typical_: Typical | None
+    classes_: list[Label]
 
     def __init__(
         self,
@@ -261,7 +262,9 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
                 :class:`swae.data.Samples`; or a torch dataset or data loader, whose augmentation
                 is applied. Bytes stand for [0, 1]. With ``image_shape`` rows may be flat.
             y: The labels, with shape :math:`(n)`, for ``conditional``: whole numbers or strings;
-                -1, NaN or None where a label is not known. The paper's penalty uses none.
+                -1, NaN or None where a label is not known. The paper's penalty uses none. The
+                labels of a dataset or loader are components of the prior, from 0, and nobody
+                looks whether each occurs: let ``prior`` have as many, "mixture:components=3".
 
         Returns:
             The estimator, fitted.

@@ -16,7 +16,7 @@ __all__ = [
 ]
 
 from collections.abc import Iterator, Mapping, Sized
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -38,7 +38,8 @@ def hold_back(samples: Samples, params: Mapping[str, Any]) -> tuple[Samples, Sam
 
     Arguments:
         samples: All samples.
-        params: The parameters: ``validation_size`` and the seed.
+        params: The parameters: ``validation_size``, the seed, and ``conditional``, for which a
+            sample of each class is trained on though it was drawn to be held back.
 
     Raises:
         ValueError: If it would leave nothing on one side.
@@ -56,7 +57,33 @@ def hold_back(samples: Samples, params: Mapping[str, Any]) -> tuple[Samples, Sam
             f"{size!r} of {n}; 0 holds none back."
         )
     kept, held = holdout(n, size, seed=params["random_state"])
+    if params["conditional"]:
+        kept, held = with_each_class(cast(Tensor, samples.labels).cpu(), kept, held)
     return samples.select(kept), samples.select(held)
+
+
+def with_each_class(labels: Tensor, kept: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Moves a sample of each class that would be held back as a whole to what is trained on.
+
+    Raises:
+        ValueError: If nothing would be held back any more.
+
+    Example:
+        >>> with_each_class(torch.tensor([0, 1, 1, 1, -1]), torch.tensor([0]), torch.arange(1, 5))
+        (tensor([0, 1]), tensor([2, 3, 4]))
+    """
+
+    lost = set(labels[held].tolist()) - set(labels[kept].tolist()) - {-1}
+    if not lost:
+        return kept, held
+    first = torch.stack([held[labels[held] == c][0] for c in sorted(lost)])
+    held = held[~torch.isin(held, first)]
+    if not len(held):
+        raise ValueError(
+            "validation_size has to leave samples to judge by beside one of each class to train "
+            "on, but all that it holds back are the only ones of their class."
+        )
+    return torch.cat((kept, first)).sort().values, held
 
 
 def loaded(data: Dataset[Any] | DataLoader[Any], params: Mapping[str, Any]) -> LoaderBatches:

@@ -225,26 +225,27 @@ def find(folder: Path) -> list[str]:
     return sorted(files, key=lambda file: file.replace(os.sep, "\0"))
 
 
-def classes(files: Sequence[str]) -> Tensor | None:
+def classes(files: Sequence[str]) -> tuple[Tensor | None, tuple[str, ...]]:
     r"""Numbers the first-level sub-folders, in their sorted order.
 
     Arguments:
         files: The paths of the images, relative to their folder.
 
     Returns:
-        The number of each image's sub-folder, or :py:`None` if there are not at least two, or
-        if some of the images lie beside them.
+        The number of each image's sub-folder and their names, or :py:`None` and no names if
+        there are not at least two, or if some of the images lie beside them.
 
     Example:
         >>> classes(["cat/1.png", "dog/1.png", "dog/old/2.png"])
-        tensor([0, 1, 1])
+        (tensor([0, 1, 1]), ('cat', 'dog'))
     """
 
     names = sorted({file.partition(os.sep)[0] for file in files})
     if len(names) < 2 or any(os.sep not in file for file in files):
-        return None
+        return None, ()
     number = {name: i for i, name in enumerate(names)}
-    return torch.tensor([number[file.partition(os.sep)[0]] for file in files], dtype=torch.int64)
+    labels = [number[file.partition(os.sep)[0]] for file in files]
+    return torch.tensor(labels, dtype=torch.int64), tuple(map(printable, names))
 
 
 def decode(path: str | Path, framing: Framing = AS_IT_IS) -> NDArray[np.uint8]:

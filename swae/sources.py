@@ -227,7 +227,8 @@ def read_images(
 ) -> Samples:
     own = all((path / name).is_dir() for name in ("train", "test"))
     read = open_folder(path / split if own else path, framing, progress=progress)
-    samples = Samples(read.x, images.classes(read.files), read.rejected, read.digest)
+    labels, names = images.classes(read.files)
+    samples = Samples(read.x, labels, read.rejected, read.digest, classes=names)
     return samples if own else drawn_part(samples, split, seed)
 
 

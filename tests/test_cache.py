@@ -656,6 +656,7 @@ def test_a_folder_of_classes(tmp_path):
     assert (len(train), len(test)) == (16, 4)
     for samples in (train, test):
         assert samples.mapped
+        assert samples.classes == ("cat", "dog")
         assert torch.equal(samples.labels, (samples.x[:, 0, 0, 0] >= 100).long())
 
 

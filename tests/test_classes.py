@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from swae.classes import class_shares, classes_of
+from swae.classes import class_shares, classes_of, labelled
+from swae.data import Samples
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,42 @@ def test_labels_are_numbered_in_order(y, names, labels):
     assert {type(name) for name in classes.names} <= {int, str}
     assert classes.labels.dtype == torch.int64
     assert classes.labels.tolist() == labels
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "numbers"),
+    [
+        ([1, -1, 0], ["owl", "ant"], [1, -1, 0]),
+        ([2, 0, -1], ["owl", "bee"], [1, 0, -1]),
+    ],
+)
+def test_the_names_that_occur_are_the_classes(labels, names, numbers):
+    samples = Samples(torch.rand(3, 2), torch.tensor(labels), classes=("owl", "ant", "bee"))
+    named, classes = labelled(samples, None)
+    assert (classes.names, classes.labels.tolist()) == (names, numbers)
+    assert named.labels.tolist() == numbers
+    assert labelled(samples, [7, 8, 7])[1].names == [7, 8]
+
+
+@pytest.mark.parametrize("names", [("owl",), ("owl", "owl")])
+def test_names_that_do_not_fit(names):
+    samples = Samples(torch.rand(2, 2), torch.tensor([0, 1]), classes=names)
+    with pytest.raises(ValueError, match="name the labels 0, 1, from 0 and each once, but is owl"):
+        labelled(samples, None)
+
+
+@pytest.mark.parametrize(
+    ("y", "dtype", "names", "labels"),
+    [
+        ([3, None, 1], "Int64", [1, 3], [1, -1, 0]),
+        (["b", None, "a"], "string", ["a", "b"], [1, -1, 0]),
+        ([None, 2, 2], "Float64", [2], [-1, 0, 0]),
+    ],
+)
+def test_what_pandas_calls_missing_is_no_label(y, dtype, names, labels):
+    pandas = pytest.importorskip("pandas")
+    classes = classes_of(pandas.Series(y, dtype=dtype))
+    assert (classes.names, classes.labels.tolist()) == (names, labels)
 
 
 @pytest.mark.parametrize(

@@ -196,13 +196,16 @@ def test_walk_is_sorted_and_stays_inside(tmp_path):
     (tmp_path / "notes.txt").write_text("not an image, and not called one")
     pictures = read_folder(tmp_path)
     assert list(pictures.files) == ["a/sub.png/y.PNG", "b/x.png"]
-    assert classes(pictures.files).tolist() == [0, 1]
+    labels, names = classes(pictures.files)
+    assert (labels.tolist(), names) == ([0, 1], ("a", "b"))
 
 
 def test_classes_need_two_folders_and_nothing_beside_them():
-    assert classes(["a/1.png", "a/2.png"]) is None
-    assert classes(["a/1.png", "b/2.png", "3.png"]) is None
-    assert classes(["b/1.png", "a/c/2.png"]).tolist() == [1, 0]
+    assert classes(["a/1.png", "a/2.png"]) == (None, ())
+    assert classes(["a/1.png", "b/2.png", "3.png"]) == (None, ())
+    labels, names = classes(["b/1.png", "a/c/2.png"])
+    assert (labels.tolist(), names) == ([1, 0], ("a", "b"))
+    assert classes(["\udcff/1.png", "a/2.png"])[1] == ("a", r"\udcff")
 
 
 def test_a_name_that_is_not_utf8(tmp_path):

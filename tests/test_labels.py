@@ -7,13 +7,16 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import TensorDataset
 
 from swae import SWAE, Mixture
 from swae.checkpoint import CorruptError, latest_checkpoint
-from swae.classes import classes_of, component_named, components_for
+from swae.classes import classes_of, component_named, components_for, known
 from swae.cli import main
-from swae.data import DataError, Samples
+from swae.data import DataError, Samples, to_float
+from swae.metrics import evaluating
+from swae.seeding import stream
 
 NAMES = np.array(["ant", "bee", "cat"])
 
@@ -188,6 +191,109 @@ def test_the_command_line(tmp_path, capsys):
     assert "There is no label 'seven'; known are 3, 4, 5." in capsys.readouterr().err
     config = json.loads(next((tmp_path / "run").rglob("config.json")).read_text())
     assert config["classes"] == [3, 4, 5]
+
+
+def table(folder, words):
+    pytest.importorskip("polars")
+    rows = "".join(f"{a},{b},{word}\n" for (a, b), word in zip(X[:60, :2], words, strict=True))
+    (folder / "data.csv").write_text("a,b,kind\n" + rows)
+    return [str(folder / "data.csv"), "--label-column", "kind"]
+
+
+def test_a_table_keeps_its_names(tmp_path, capsys):
+    check_names_last(table(tmp_path, [*NAMES[C[:58]], "", ""]), tmp_path, capsys, "cat")
+
+
+def test_a_table_of_numbers_too(tmp_path, capsys):
+    words = [*(C[:58] + 5), "", ""]
+    check_names_last(table(tmp_path, words), tmp_path, capsys, "7", "5, 6, 7")
+
+
+def test_a_folder_of_images_keeps_its_names(tmp_path, capsys):
+    for i, c in enumerate(C[:40]):
+        folder = tmp_path / "photos" / NAMES[c]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 4), int(80 * c + i)).save(folder / f"{i}.png")
+    check_names_last([str(tmp_path / "photos")], tmp_path, capsys, "cat")
+
+
+def check_names_last(data, folder, capsys, label, known="ant, bee, cat"):
+    """From the data to the command line's answer."""
+    run, out = str(folder / "run"), str(folder / "cats.npy")
+    fit = ["--out", run, "--conditional", "true", "--network", "mlp", "--max-epochs", "1"]
+    assert main(["fit", *data, *fit]) == 0
+    assert main(["sample", run, "--label", label, "-n", "5", "--out", out]) == 0
+    assert len(np.load(out)) == 5
+    capsys.readouterr()
+    assert main(["info", run]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert f"{'labels':<18} {known}" in lines
+    assert f"{'prior':<18} Mixture(dim=2, components=3)" in lines
+    assert main(["sample", run, "--label", "0", "--out", out, "--overwrite"]) != 0
+    assert f"There is no label '0'; known are {known}." in capsys.readouterr().err
+
+
+def test_many_names_are_cut():
+    assert known(["ant", "bee"]) == "ant, bee"
+    assert known(range(30)).endswith(", 18, 19, ...")
+
+
+# ----- what is held back
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("others", [0, -1])
+def test_each_class_is_trained_on(others, seed):
+    """Though nearly all is held back, and one sample alone has the label."""
+    y = np.full(len(X), others)
+    y[7] = 1
+    params = {"validation_size": 230, "max_epochs": 1, "random_state": seed}
+    model = estimator(**params).fit(X, y)
+    assert model.classes_ == ([0, 1] if others == 0 else [1])
+    assert (prior(model).weights > 0).all()
+    assert not (model.validation_.x == torch.from_numpy(X[7])).all(dim=1).any()
+    assert len(model.validation_) in (229, 230)
+    assert model.samples_per_epoch_ + len(model.validation_) == len(X)
+
+
+def test_too_little_is_left_to_judge_by():
+    with pytest.raises(ValueError, match="validation_size has to leave samples to judge by"):
+        estimator(validation_size=1).fit(X[:3], ["a", "b", "c"])
+
+
+def test_without_classes_labels_do_not_change_what_is_held_back():
+    samples = Samples(torch.from_numpy(X), torch.arange(len(X)))
+    held = [
+        SWAE(max_epochs=1, validation_size=0.1).fit(data).validation_.x
+        for data in (samples, torch.from_numpy(X))
+    ]
+    assert torch.equal(*held)
+
+
+def test_epochs_are_judged_with_labels():
+    model = estimator(patience=5, max_epochs=1, validation_size=40, batch_size=30)
+    model.fit(X, np.where(np.arange(len(X)) % 3, C, -1))
+    net, held, total = model.autoencoder_, model.validation_, 0.0
+    with evaluating(net), torch.no_grad():
+        for i, rows in enumerate(torch.arange(40).split(30)):
+            x, labels = to_float(held.x[rows]), held.labels[rows]
+            z = net.encode(x)
+            costs = net.reconstruction_loss(x, net.logits(z))
+            penalty = net.penalty(z, labels, stream(0, "validation", i))
+            total += len(rows) * float(sum(costs.values()) + net.reg_weight * penalty)
+    assert model.best_.value == pytest.approx(total / 40, rel=1e-5)
+
+
+# ----- a model that is fitted again
+
+
+@pytest.mark.parametrize("data", [X, TensorDataset(torch.from_numpy(X))])
+def test_a_model_that_is_fitted_again_without_labels_has_none(data):
+    model = estimator(max_epochs=1).fit(X, C)
+    model.set_params(conditional=False).fit(data)
+    assert not hasattr(model, "classes_")
+    with pytest.raises(ValueError, match="label wants a model that was fitted with conditional"):
+        model.sample(1, label=1)
 
 
 def test_components_and_their_names():

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..classes import Label
+from ..classes import Label, known
 from ..codes import read_codes
 from ..data import to_float
 from .drawing import draw_pairs, draw_samples
@@ -127,6 +127,8 @@ def info(words: list[str]) -> int:
     print(f"{'epochs':<18} {model.n_epochs_ or 'none here (imported)'}")
     for part, count in counts.items():
         print(f"{part:<18} {count:,} parameters")
+    if hasattr(model, "classes_"):
+        print(f"{'labels':<18} {known(model.classes_)}")
     if model.autoencoder_.steering is not None:
         print(f"{'weight reached':<18} {model.autoencoder_.reg_weight:.4g}")
     for name, value in model.settings_.items():
