@@ -10,7 +10,16 @@ follows from the data:
 - their shape decides the network (:mod:`swae.networks`).
 """
 
-__all__ = ["batch_size", "check", "in_unit_interval", "output_for", "resolve", "setting"]
+__all__ = [
+    "batch_size",
+    "check",
+    "check_range",
+    "check_unit",
+    "in_unit_interval",
+    "output_for",
+    "resolve",
+    "setting",
+]
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -188,12 +197,8 @@ def resolve(params: Params, train: Samples | LoaderBatches) -> dict[str, Any]:
     settings = {**params, **{name: setting(params, name) for name in PAPER}}
     settings |= output_for(params, unit=unit)
     settings["network"] = resolve_network(train.shape, params["network"])
-    if settings["output"] == "sigmoid" and not unit:
-        low, high = limits(train)
-        raise DataError(
-            "output='sigmoid' and a cross-entropy want data in [0, 1], but the data reaches from "
-            f"{low:.4g} to {high:.4g}; scale it, or use reconstruction='mse' and output='linear'."
-        )
+    if not unit:
+        check_range(train, settings)
     settings["precision"] = precision_for(device_for(params["device"]), params["precision"])
     if isinstance(train, LoaderBatches):
         steps, settings["validation_size"] = len(train), 0
@@ -213,13 +218,46 @@ def batch_size(params: Params, n: int) -> int:
     return min(125, max(50, n // 16)) if size is None else size
 
 
+def check_range(train: Samples | LoaderBatches, settings: Params) -> None:
+    r"""Refuses data that the output of a model can't give; of batches the first is asked.
+
+    Arguments:
+        train: The data.
+        settings: The settings of the model.
+
+    Raises:
+        DataError: If the output is a sigmoid and the data are not in [0, 1].
+    """
+
+    if settings["output"] == "sigmoid" and not is_bytes(train):
+        check_unit(*limits(train))
+
+
+def check_unit(low: float, high: float, what: str = "the data") -> None:
+    r"""Refuses values that a sigmoid can't give.
+
+    Raises:
+        DataError: If they leave [0, 1].
+    """
+
+    if low < 0 or high > 1:
+        raise DataError(
+            f"output='sigmoid' and a cross-entropy want data in [0, 1], but {what} reaches from "
+            f"{low:.4g} to {high:.4g}; scale it, or use reconstruction='mse' and output='linear'."
+        )
+
+
 def in_unit_interval(train: Samples | LoaderBatches) -> bool:
     r"""Tells whether data lie in [0, 1], as bytes always do; of batches the first is asked."""
 
-    if isinstance(train, Samples) and train.dtype == torch.uint8:
+    if is_bytes(train):
         return True
     low, high = limits(train)
     return low >= 0 and high <= 1
+
+
+def is_bytes(train: Samples | LoaderBatches) -> bool:
+    return isinstance(train, Samples) and train.dtype == torch.uint8
 
 
 def limits(train: Samples | LoaderBatches) -> tuple[float, float]:
