@@ -27,6 +27,7 @@ from numbers import Integral
 from typing import Any, get_args
 
 import torch
+from torch import nn
 
 from .autoencoder import check_settings
 from .data import DataError, LoaderBatches, Samples
@@ -65,6 +66,7 @@ def check(params: Params) -> None:
     r"""Refuses parameters that can't work with any data.
 
     Raises:
+        TypeError: If an own network is no module of torch.
         ValueError: With the parameter's name, what it is and what it may be.
     """
 
@@ -93,8 +95,7 @@ def check(params: Params) -> None:
                 f"{name} wants output='linear' (and reconstruction='mse' or 'l1'), but output is "
                 f"{output['output']!r}."
             )
-    if (params["encoder"] is None) != (params["decoder"] is None):
-        raise ValueError("encoder and decoder have to be given together.")
+    check_networks(params)
     device_for(params["device"])
 
 
@@ -121,6 +122,22 @@ def check_steering(params: Params) -> None:
         raise ValueError(
             f"reg_weight={weight!r} changes the loss from epoch to epoch, by which patience would "
             "compare them; leave patience out, or give reg_weight a number."
+        )
+
+
+def check_networks(params: Params) -> None:
+    r"""Refuses own networks that are none, or that nothing can be put beside."""
+
+    for name in ("encoder", "decoder"):
+        network = params[name]
+        if network is not None and not isinstance(network, nn.Module):
+            raise TypeError(f"{name} has to be a torch.nn.Module, but is {network!r}.")
+    if (params["encoder"] is None) != (params["decoder"] is None):
+        raise ValueError("encoder and decoder have to be given together.")
+    if params["encoder"] is not None and params["linear"]:
+        raise ValueError(
+            "linear puts a linear path beside the built-in networks; leave it out, or leave out "
+            "encoder and decoder."
         )
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy
 import torch
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from swae import SWAE, Autoencoder, SlicedWassersteinLoss, Uniform
@@ -128,6 +129,25 @@ def test_the_range_of_a_part_is_held_against_the_output():
     check_range(Samples(torch.full((5, 3), 255, dtype=torch.uint8)), {"output": "sigmoid"})
     with pytest.raises(DataError, match=r"want data in \[0, 1\].* the data reaches from 50 to 50"):
         check_range(wide, {"output": "sigmoid"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "sentence"),
+    [
+        ({"encoder": len, "decoder": nn.Linear(2, 3)}, TypeError, "encoder .*nn.Module, but is"),
+        ({"encoder": nn.Linear(3, 2), "decoder": "mlp"}, TypeError, "decoder .* but is 'mlp'"),
+        ({"encoder": nn.Linear}, TypeError, "encoder has to be a torch.nn.Module"),
+        ({"encoder": nn.Linear(3, 2)}, ValueError, "given together"),
+        (
+            {"encoder": nn.Linear(3, 2), "decoder": nn.Linear(2, 3), "linear": True},
+            ValueError,
+            "linear .* leave out encoder and decoder",
+        ),
+    ],
+)
+def test_own_networks_that_can_not_be_are_refused(settings, kind, sentence):
+    with pytest.raises(kind, match=sentence):
+        quick(**settings).fit(table())
 
 
 def test_columns_of_any_unit_are_learned_alike():
