@@ -134,7 +134,7 @@ class Samples:
             return hashlib.sha256(f"{shape}{self.digest}".encode() + rows).hexdigest()
         values = self.array.contiguous().view(torch.uint8).numpy(force=True)
         digest = hashlib.sha256(f"{tuple(self.array.shape)}".encode())
-        digest.update(memoryview(values))
+        digest.update(values.data)
         return digest.hexdigest()
 
     def select(self, index: Tensor) -> "Samples":
@@ -257,7 +257,7 @@ def check_resolved(array: NDArray[Any], name: str) -> None:
     if lost is None:
         return
     place = tuple(map(int, np.unravel_index(lost, array.shape[1:])))
-    column = array[(slice(None), *place)]
+    column = array.reshape(len(array), -1)[:, lost]
     raise DataError(
         f"Column {place[0] if len(place) == 1 else place} of {name} varies only from "
         f"{column.min():.17g} to {column.max():.17g}, which float32, that models see, can't tell "

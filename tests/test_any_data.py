@@ -150,6 +150,19 @@ def test_own_networks_that_can_not_be_are_refused(settings, kind, sentence):
         quick(**settings).fit(table())
 
 
+def test_own_networks_with_dropout_have_a_seed():
+    X, weights = table(), []
+    for seed in (0, 1):  # of torch, of which fit knows nothing
+        torch.manual_seed(7)
+        encoder = nn.Sequential(nn.Linear(3, 16), nn.Dropout(0.5), nn.Linear(16, 2))
+        model = quick(encoder=encoder, decoder=nn.Linear(2, 3))
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        weights.append(model.fit(X).partial_fit(X).autoencoder_.encoder[0].weight)
+        assert torch.equal(before, torch.get_rng_state())
+    assert torch.equal(*weights)
+
+
 def test_columns_of_any_unit_are_learned_alike():
     X = table(600)
     model = SWAE(latent_dim=1, max_epochs=60).fit(X)
