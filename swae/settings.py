@@ -21,7 +21,6 @@ __all__ = [
     "setting",
 ]
 
-import difflib
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any, get_args
@@ -45,6 +44,7 @@ from .presets import (
     check_switch,
 )
 from .projections import resolve as resolve_slices
+from .spelling import nearest
 from .steering import multiple_of
 from .training import device_for, precision_for
 
@@ -102,8 +102,7 @@ def check(params: Params) -> None:
 def check_name(name: str, value: Any, known: Sequence[str]) -> None:  # noqa: ANN401 - to be judged
     if value in known:
         return
-    near = difflib.get_close_matches(str(value), known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = nearest(str(value), known)
     raise ValueError(f"{name} has to be one of {known}, but is {value!r}.{hint}")
 
 
