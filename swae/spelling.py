@@ -18,7 +18,7 @@ def nearest(name: str, known: Iterable[object], form: str = "{!r}") -> str:
         A sentence with a space before it, or nothing where no name is near.
 
     Example:
-        >>> nearest("rung", ["ring", "ball"]), nearest("ginger", ["ring", "ball"])
+        >>> nearest("rung", ["ring", "ball"]), nearest("xyz", ["ring", "ball"])
         (" Did you mean 'ring'?", '')
     """
 
