@@ -5,7 +5,7 @@ of its settings and torch's global generator is left alone.
 """
 
 __all__ = [
-    "check_networks",
+    "check_fits",
     "model_of",
     "networks_of",
     "penalty_of",
@@ -149,7 +149,7 @@ def start_at_data_(model: Autoencoder, settings: Settings, train: Train, batches
         start_at_pca_(encoder, decoder, x, seed=settings["random_state"])
 
 
-def check_networks(model: Autoencoder, x: Tensor, latent_dim: int) -> None:
+def check_fits(model: Autoencoder, x: Tensor, latent_dim: int) -> None:
     r"""Refuses networks of the user's own that fit neither the data nor each other.
 
     Arguments:

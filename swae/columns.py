@@ -22,7 +22,6 @@ __all__ = [
 ]
 
 import csv
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -31,6 +30,8 @@ from numpy.typing import NDArray
 
 from .data import DataError
 from .reading import tell
+from .resolution import lost_column
+from .spelling import nearest
 
 UNLABELLED = -1
 r"""The label of a sample that has none."""
@@ -96,12 +97,10 @@ def check_names(
 
 
 def no_such_column(where: object, there: Sequence[str], argument: str, name: str) -> str:
-    near = difflib.get_close_matches(name, there, n=1) or [
-        other for other in there if other.lower() == name.lower()
-    ]
+    same = [other for other in there if other.lower() == name.lower()]
     some = ", ".join(map(repr, there[:8])) + (", ..." if len(there) > 8 else "")
     wanted = "a column" if argument == "label_column" else "columns"
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = nearest(name, there) or nearest("".join(same[:1]), same)
     return f"{argument} must be {wanted} of {where} ({some}), got {name!r}.{hint}"
 
 
@@ -145,6 +144,11 @@ def matrix(
                 f"In {where} the column {name!r} has to hold a finite number in each row, but "
                 f"holds {what} in {place(int(bad[0]))} ({len(bad):,} such of {len(x):,}): fill or "
                 "remove such rows, or choose other columns with --columns (columns=...)."
+            )
+        if lost_column(values[:, None]) is not None:  # told only, for the rows may be some of many
+            tell(
+                f"In {where} the column {name!r} varies by so little that float32, that models "
+                "see, can't tell: subtract an offset first, or choose other columns."
             )
     return x
 

@@ -51,6 +51,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler
 
 from . import images
 from .images import DataError
+from .resolution import lost_column
 from .seeding import stream
 
 T = TypeVar("T")
@@ -132,7 +133,9 @@ class Samples:
             rows = b"all" if index is None else index.numpy().tobytes()
             return hashlib.sha256(f"{shape}{self.digest}".encode() + rows).hexdigest()
         values = self.array.contiguous().view(torch.uint8).numpy(force=True)
-        return hashlib.sha256(f"{tuple(self.array.shape)}".encode() + values.tobytes()).hexdigest()
+        digest = hashlib.sha256(f"{tuple(self.array.shape)}".encode())
+        digest.update(values.data)
+        return digest.hexdigest()
 
     def select(self, index: Tensor) -> "Samples":
         r"""Returns the samples at an index: a copy of them, or of mapped ones a view.
@@ -206,7 +209,9 @@ def check_finite(x: Tensor, name: str = "X") -> None:
     )
 
 
-def as_samples(X: object, labels: object = None, *, name: str = "X") -> Samples:
+def as_samples(
+    X: object, labels: object = None, *, name: str = "X", fitting: bool = True
+) -> Samples:
     r"""Brings an array under the contract, without a copy where it is there already.
 
     Bytes are kept, other integers and other floating types become float32.
@@ -215,12 +220,15 @@ def as_samples(X: object, labels: object = None, *, name: str = "X") -> Samples:
         X: The samples, a NumPy array or a tensor of shape :math:`(n, \dots)`, channels first.
         labels: The labels, :math:`(n,)`, integers. If :py:`None`, there are none.
         name: What sentences call the samples.
+        fitting: Whether a model may be fitted to them, so that what varies has to vary in float32
+            too. Some rows for a model that is fitted may lie as close together as they like.
 
     Raises:
         TypeError: If :py:`X` is not a dense array of real numbers.
         ValueError: If :py:`X` is empty or has less than two axes, or if the labels are not
             :math:`n` integers.
-        DataError: If a value is not finite.
+        DataError: If a value is not finite, or a column of a NumPy array varies by so little that
+            float32 can't tell (:mod:`swae.resolution`).
 
     Example:
         >>> as_samples(np.ones((3, 2)), [0, 1, 0]).x.dtype
@@ -237,7 +245,24 @@ def as_samples(X: object, labels: object = None, *, name: str = "X") -> Samples:
     if x.numel() == 0:
         raise ValueError(f"{name} must hold at least one value, got shape {tuple(x.shape)}.")
     check_finite(x, name)
+    if fitting and not isinstance(X, Tensor):
+        check_resolved(np.asarray(X), name)
     return Samples(x, None if labels is None else as_labels(labels, len(x)).to(x.device))
+
+
+def check_resolved(array: NDArray[Any], name: str) -> None:
+    r"""Refuses a column that varies, but is constant or nearly so in float32."""
+
+    lost = lost_column(array)
+    if lost is None:
+        return
+    place = tuple(map(int, np.unravel_index(lost, array.shape[1:])))
+    column = array.reshape(len(array), -1)[:, lost]
+    raise DataError(
+        f"Column {place[0] if len(place) == 1 else place} of {name} varies only from "
+        f"{column.min():.17g} to {column.max():.17g}, which float32, that models see, can't tell "
+        f"apart: subtract an offset first, as {name} - {name}.mean(axis=0), or leave it out."
+    )
 
 
 def as_tensor(X: object, name: str = "X") -> Tensor:

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from .anomaly import PROBES, Typical, normality, row_errors, typical
 from .autoencoder import Autoencoder, Output, Reconstruction, check_has_null
-from .building import check_networks, model_of, penalty_of, start_at_data_, stored_model
+from .building import check_fits, model_of, penalty_of, start_at_data_, stored_model
 from .checkpoint import (
     Checkpoint,
     optimizer_tensors,
@@ -371,7 +371,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         batches = batches_of(given.train, settings)
         model = model_of(settings, batches.shape)
         if self.encoder is not None:
-            check_networks(model, first_of(batches, 2)[:2], settings["latent_dim"])
+            check_fits(model, first_of(batches, 2)[:2], settings["latent_dim"])
         if fresh:
             start_at_data_(model, settings, given.train, batches)
         fabric = fabric_for(self.device, settings["precision"])
@@ -593,9 +593,9 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         if getattr(X, "ndim", None) is None and frame_columns(X) is None:
             X = np.asarray(X)
         if getattr(X, "ndim", 2) > 2:  # what is no table has no names either
-            return as_samples(X)
+            return as_samples(X, fitting=not like_fitted)
         rows, names = self._rows(X, like_fitted=like_fitted)
-        return dataclasses.replace(as_samples(rows), columns=names)
+        return dataclasses.replace(as_samples(rows, fitting=not like_fitted), columns=names)
 
     def _rows(self, X: Any, *, like_fitted: bool) -> tuple[Any, tuple[str, ...] | None]:  # noqa: ANN401
         r"""Checks rows as scikit-learn does, and returns them with the names of their columns."""
@@ -684,7 +684,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         decode = self.fitted_.autoencoder_.decode
         if not isinstance(Z, Tensor):
             Z = check_array(Z, ensure_all_finite=False, estimator=self, input_name="Z")
-        codes = as_samples(Z, name="Z")
+        codes = as_samples(Z, name="Z", fitting=False)
         if codes.shape != (self._n_features_out,):
             raise DataError(
                 f"Z has to have {self._n_features_out} columns, as latent_dim is, but its rows "

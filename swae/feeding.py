@@ -1,11 +1,13 @@
 r"""From what a user gives to fit to the batches that training takes.
 
 Arrays are shuffled and cut here, with a part held back to judge epochs by. Datasets and data
-loaders come as they are.
+loaders come as they are; nobody has seen all that they will give, so each batch is asked whether
+the output can give it.
 """
 
 __all__ = [
     "Train",
+    "UnitBatches",
     "batches_of",
     "fingerprint_of",
     "first_of",
@@ -16,15 +18,24 @@ __all__ = [
 ]
 
 from collections.abc import Iterator, Mapping, Sized
-from typing import Any, cast
+from typing import Any, cast, final
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from .data import ArrayBatches, Batches, DataError, LoaderBatches, Samples, holdout, to_float
+from .data import (
+    ArrayBatches,
+    Batch,
+    Batches,
+    DataError,
+    LoaderBatches,
+    Samples,
+    holdout,
+    to_float,
+)
 from .seeding import stream
-from .settings import batch_size, setting
+from .settings import batch_size, check_unit, setting
 
 CHUNK = 1000
 r"""The samples that are cast at once."""
@@ -117,9 +128,40 @@ def batches_of(train: Train, settings: Mapping[str, Any]) -> Batches:
     r"""Returns the batches that settings describe."""
 
     if isinstance(train, LoaderBatches):
-        return train
+        return UnitBatches(train) if settings["output"] == "sigmoid" else train
     size, drop_last = settings["batch_size"], settings["drop_last"]
     return ArrayBatches(train, size, seed=settings["random_state"], drop_last=drop_last)
+
+
+@final
+class UnitBatches(Batches):
+    r"""Batches that a sigmoid can give.
+
+    Arguments:
+        batches: The batches.
+
+    Example:
+        >>> x = torch.tensor([[0.5], [2.0]])
+        >>> batches = UnitBatches(LoaderBatches(DataLoader(torch.utils.data.TensorDataset(x))))
+        >>> [len(batch.x) for batch in batches.epoch(0)]
+        Traceback (most recent call last):
+            ...
+        swae.images.DataError: output='sigmoid' and a cross-entropy want data in [0, 1], but
+        batch 1 of epoch 0 reaches from 2 to 2; scale it, or use reconstruction='mse' and
+        output='linear'.
+    """
+
+    def __init__(self, batches: LoaderBatches) -> None:
+        self.batches, self.shape, self.n = batches, batches.shape, batches.n
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        for number, batch in enumerate(self.batches.epoch(epoch)):
+            low, high = map(float, batch.x.aminmax())
+            check_unit(low, high, f"batch {number} of epoch {epoch}")
+            yield batch
 
 
 def parts_of(train: Train) -> Iterator[Tensor]:

@@ -6,7 +6,6 @@ is what a parameter that nobody gave falls back to.
 
 __all__ = ["Parser", "add_data_flags", "add_model_flags", "as_flags"]
 
-import difflib
 import inspect
 import re
 import sys
@@ -20,6 +19,7 @@ from jsonargparse import ArgumentParser
 
 from .autoencoder import Reconstruction
 from .estimator import SWAE
+from .spelling import nearest
 
 IN_PYTHON_ONLY = ("encoder", "decoder")
 r"""Parameters that no flag can give."""
@@ -106,8 +106,7 @@ class Parser(ArgumentParser):
                 self.error(self.unknown(name, known))
 
     def unknown(self, name: str, known: list[str]) -> str:
-        near = difflib.get_close_matches(name, known, n=1)
-        return f"There is no option {name}." + (f" Did you mean {near[0]}?" if near else "")
+        return f"There is no option {name}.{nearest(name, known, '{}')}"
 
     def from_config(self, args: Any, name: str) -> Any:  # noqa: ANN401 - whatever it holds
         r"""Returns a setting of the files that --config named, where a word may be left out."""
@@ -147,8 +146,7 @@ class Parser(ArgumentParser):
         known = literals(hint)
         wanted = f" {', '.join(map(str, known))}" if known else " of another type"
         wanted = f" one of{wanted}" if len(known) > 1 else wanted
-        near = difflib.get_close_matches(got, [str(name) for name in known], n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        hint = nearest(got, known, "{}")
         return f"--{key.replace('_', '-')} has to be{wanted}, but is {got!r}.{hint}"
 
     def model_settings(self, args: Any) -> dict[str, Any]:  # noqa: ANN401 - parsed flags

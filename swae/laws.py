@@ -73,6 +73,8 @@ def made_of(given: Any, dim: int, stratified: bool) -> Prior:  # noqa: ANN401 - 
     match given:
         case str() if kind_of_file(given):
             return from_file(given)
+        case str() if hint := kind_hint(given):
+            raise ValueError(f"There is no prior {given!r}.{hint}")
         case str():
             return prior_from_name(given, dim, stratified=stratified)
         case Prior():
@@ -89,7 +91,7 @@ def made_of(given: Any, dim: int, stratified: bool) -> Prior:  # noqa: ANN401 - 
         return FromFunction(given, dim)
     raise TypeError(
         "prior has to be a name, a Prior, an array of samples, a torch distribution, a Pillow "
-        f"image or a function f(n, generator), but is {given!r}."
+        f"image or a function f(n, generator), but is {given!r}.{kind_hint(given)}"
     )
 
 
@@ -103,6 +105,20 @@ def kind_of_file(given: object) -> str | None:
 
     kind = given.partition(":")[0] if isinstance(given, str) else None
     return kind if kind in FILES else None
+
+
+def kind_hint(given: object) -> str:
+    r"""Says how a prior names a file, if it is a file's name alone; else nothing.
+
+    Example:
+        >>> kind_hint("codes.npy"), kind_hint("ring:sigma=0.05")
+        (" Did you mean 'samples:codes.npy'?", '')
+    """
+
+    if not isinstance(given, str | Path) or ":" in str(given) or not Path(given).suffix:
+        return ""
+    kind = "samples" if Path(given).suffix.lower() in (".npy", ".npz", ".csv") else "image"
+    return f" Did you mean '{kind}:{given}'?"
 
 
 def absolute_law(given: Any) -> Any:  # noqa: ANN401 - whatever a prior may be

@@ -7,11 +7,16 @@ A draw is named by a path: a seed, a purpose and, where there are many, an epoch
 Two streams of different paths are independent, and none depends on what was drawn before.
 So an interrupted run needs no generator state to go on exactly where it stopped, and one more
 draw for one purpose moves no draw for another.
+
+Layers that draw, as dropout does, ask torch's global generators and no other. Those are lent to
+a stream meanwhile (:func:`reseeded`) and given back as they were.
 """
 
-__all__ = ["stream", "stream_seed"]
+__all__ = ["reseeded", "stream", "stream_seed"]
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -54,3 +59,33 @@ def stream(seed: int, *path: str | int) -> torch.Generator:
     """
 
     return torch.Generator().manual_seed(stream_seed(seed, *path))
+
+
+@contextmanager
+def reseeded(seed: int, *path: str | int, device: torch.device) -> Iterator[None]:
+    r"""Lends torch's global generators to the stream at a path, and gives them back.
+
+    Arguments:
+        seed: The seed of the run.
+        path: The purpose, then any epoch, step or rank.
+        device: The device whose generator is lent beside the CPU's.
+
+    Example:
+        >>> before = torch.get_rng_state()
+        >>> with reseeded(0, "network", 7, device=torch.device("cpu")):
+        ...     mask = torch.nn.functional.dropout(torch.ones(4))
+        >>> torch.equal(before, torch.get_rng_state())
+        True
+    """
+
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index or 0])
+    before = [generator.get_state() for generator in generators]
+    for generator in generators:
+        generator.manual_seed(stream_seed(seed, *path))
+    try:
+        yield
+    finally:
+        for generator, state in zip(generators, before, strict=True):
+            generator.set_state(state)

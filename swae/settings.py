@@ -10,14 +10,23 @@ follows from the data:
 - their shape decides the network (:mod:`swae.networks`).
 """
 
-__all__ = ["batch_size", "check", "in_unit_interval", "output_for", "resolve", "setting"]
+__all__ = [
+    "batch_size",
+    "check",
+    "check_range",
+    "check_unit",
+    "in_unit_interval",
+    "output_for",
+    "resolve",
+    "setting",
+]
 
-import difflib
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any, get_args
 
 import torch
+from torch import nn
 
 from .autoencoder import check_settings
 from .data import DataError, LoaderBatches, Samples
@@ -35,6 +44,7 @@ from .presets import (
     check_switch,
 )
 from .projections import resolve as resolve_slices
+from .spelling import nearest
 from .steering import multiple_of
 from .training import device_for, precision_for
 
@@ -56,6 +66,7 @@ def check(params: Params) -> None:
     r"""Refuses parameters that can't work with any data.
 
     Raises:
+        TypeError: If an own network is no module of torch.
         ValueError: With the parameter's name, what it is and what it may be.
     """
 
@@ -84,16 +95,14 @@ def check(params: Params) -> None:
                 f"{name} wants output='linear' (and reconstruction='mse' or 'l1'), but output is "
                 f"{output['output']!r}."
             )
-    if (params["encoder"] is None) != (params["decoder"] is None):
-        raise ValueError("encoder and decoder have to be given together.")
+    check_networks(params)
     device_for(params["device"])
 
 
 def check_name(name: str, value: Any, known: Sequence[str]) -> None:  # noqa: ANN401 - to be judged
     if value in known:
         return
-    near = difflib.get_close_matches(str(value), known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = nearest(str(value), known)
     raise ValueError(f"{name} has to be one of {known}, but is {value!r}.{hint}")
 
 
@@ -112,6 +121,22 @@ def check_steering(params: Params) -> None:
         raise ValueError(
             f"reg_weight={weight!r} changes the loss from epoch to epoch, by which patience would "
             "compare them; leave patience out, or give reg_weight a number."
+        )
+
+
+def check_networks(params: Params) -> None:
+    r"""Refuses own networks that are none, or that nothing can be put beside."""
+
+    for name in ("encoder", "decoder"):
+        network = params[name]
+        if network is not None and not isinstance(network, nn.Module):
+            raise TypeError(f"{name} has to be a torch.nn.Module, but is {network!r}.")
+    if (params["encoder"] is None) != (params["decoder"] is None):
+        raise ValueError("encoder and decoder have to be given together.")
+    if params["encoder"] is not None and params["linear"]:
+        raise ValueError(
+            "linear puts a linear path beside the built-in networks; leave it out, or leave out "
+            "encoder and decoder."
         )
 
 
@@ -188,7 +213,8 @@ def resolve(params: Params, train: Samples | LoaderBatches) -> dict[str, Any]:
     settings = {**params, **{name: setting(params, name) for name in PAPER}}
     settings |= output_for(params, unit=unit)
     settings["network"] = resolve_network(train.shape, params["network"])
-    check_range(train, settings)
+    if not unit:
+        check_range(train, settings)
     settings["precision"] = precision_for(device_for(params["device"]), params["precision"])
     if isinstance(train, LoaderBatches):
         steps, settings["validation_size"] = len(train), 0
@@ -201,18 +227,6 @@ def resolve(params: Params, train: Samples | LoaderBatches) -> dict[str, Any]:
     return settings
 
 
-def check_range(part: Samples | LoaderBatches, settings: Params) -> None:
-    r"""Refuses data that a sigmoid can't give back."""
-
-    if settings["output"] != "sigmoid" or in_unit_interval(part):
-        return
-    low, high = limits(part)
-    raise DataError(
-        "output='sigmoid' and a cross-entropy want data in [0, 1], but the data reaches from "
-        f"{low:.4g} to {high:.4g}; scale it, or use reconstruction='mse' and output='linear'."
-    )
-
-
 def batch_size(params: Params, n: int) -> int:
     r"""Returns the samples a step, which may follow from the number of samples."""
 
@@ -220,13 +234,46 @@ def batch_size(params: Params, n: int) -> int:
     return min(125, max(50, n // 16)) if size is None else size
 
 
+def check_range(train: Samples | LoaderBatches, settings: Params) -> None:
+    r"""Refuses data that the output of a model can't give; of batches the first is asked.
+
+    Arguments:
+        train: The data.
+        settings: The settings of the model.
+
+    Raises:
+        DataError: If the output is a sigmoid and the data are not in [0, 1].
+    """
+
+    if settings["output"] == "sigmoid" and not is_bytes(train):
+        check_unit(*limits(train))
+
+
+def check_unit(low: float, high: float, what: str = "the data") -> None:
+    r"""Refuses values that a sigmoid can't give.
+
+    Raises:
+        DataError: If they leave [0, 1].
+    """
+
+    if low < 0 or high > 1:
+        raise DataError(
+            f"output='sigmoid' and a cross-entropy want data in [0, 1], but {what} reaches from "
+            f"{low:.4g} to {high:.4g}; scale it, or use reconstruction='mse' and output='linear'."
+        )
+
+
 def in_unit_interval(train: Samples | LoaderBatches) -> bool:
     r"""Tells whether data lie in [0, 1], as bytes always do; of batches the first is asked."""
 
-    if isinstance(train, Samples) and train.dtype == torch.uint8:
+    if is_bytes(train):
         return True
     low, high = limits(train)
     return low >= 0 and high <= 1
+
+
+def is_bytes(train: Samples | LoaderBatches) -> bool:
+    return isinstance(train, Samples) and train.dtype == torch.uint8
 
 
 def limits(train: Samples | LoaderBatches) -> tuple[float, float]:

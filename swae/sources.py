@@ -16,7 +16,6 @@ __all__ = [
     "load",
 ]
 
-import difflib
 import gzip
 import math
 import os
@@ -39,6 +38,7 @@ from .cache import Progress, open_folder
 from .data import DataError, Samples, as_samples, holdout
 from .images import Framing
 from .reading import reading, samples_from
+from .spelling import nearest
 
 Split = Literal["train", "test"]
 r"""The names of the splits."""
@@ -204,12 +204,11 @@ def root_of(data_dir: str | Path | None) -> Path | None:
 
 
 def no_such_source(source: str | Path) -> ValueError:
-    near = difflib.get_close_matches(str(source).lower(), NAMES, n=1)
     state = "is none of these" if os.path.lexists(source) else "does not exist"
     return ValueError(
         f"source must be {', '.join(map(repr, NAMES))}, a folder of images, a .npy, .npz, .csv, "
         f".tsv or .parquet file, or 'datasets:...', got {str(source)!r}, which {state}."
-        + (f" Did you mean {near[0]!r}?" if near else " Check the spelling.")
+        + (nearest(str(source).lower(), NAMES) or " Check the spelling.")
     )
 
 

@@ -54,7 +54,6 @@ run that is resumed goes on exactly.
 
 __all__ = ["Steering", "check_reg_weight", "multiple_of"]
 
-import difflib
 import math
 from numbers import Real
 from typing import Any, final
@@ -62,6 +61,8 @@ from typing import Any, final
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from .spelling import nearest
 
 MULTIPLE = 1.1
 r"""What ``auto`` stands for: the multiple :math:`\rho` of the null."""
@@ -219,8 +220,7 @@ def multiple_of(reg_weight: Any) -> float | None:  # noqa: ANN401 - to be judged
         return None
     word, colon, number = reg_weight.partition(":")
     if word != "auto":
-        near = difflib.get_close_matches(word, ["auto"])
-        hint = " Did you mean 'auto'?" if near else " 'auto' and 'auto:1.5' find it."
+        hint = nearest(word, ["auto"]) or " 'auto' and 'auto:1.5' find it."
         raise ValueError(f"reg_weight has to be {WANTED}, but is {reg_weight!r}.{hint}")
     if not colon:
         return MULTIPLE

@@ -6,7 +6,8 @@ stop) is up to whoever iterates. It knows nothing of a model but ``model.loss(x,
 generator=...)``.
 
 Nothing in it has a memory besides the model and its optimiser. The order of the samples is a
-function of seed and epoch, the penalty's draws of seed and step, the learning rate of the share
+function of seed and epoch, the draws of the penalty and of layers as dropout of seed and step,
+the learning rate of the share
 :math:`t = \text{step} / \text{total}` of the way that is done. So a run that starts at epoch
 :math:`k` with the weights and the optimiser of an earlier one ends with the same weights.
 """
@@ -37,7 +38,7 @@ from torch import Tensor, nn
 
 from .autoencoder import Loss
 from .data import Batches
-from .seeding import stream
+from .seeding import reseeded, stream
 
 Optimizer = Literal["adam", "adamw", "rmsprop"]
 r"""The names of the optimisers."""
@@ -144,13 +145,16 @@ def train_epochs(
             labels = None if labels is None else labels.to(fabric.device, non_blocking=True)
             generator = stream(seed, "penalty", step)
 
-            # On one device Fabric hands a marked method through without its precision.
-            with fabric.autocast():
-                loss: Loss = runner.loss(x, labels, generator=generator)
             where = f"step {step} (epoch {index + 1}, batch {i + 1} of {len(batches)})"
-            check_loss(loss, where)
-            stepper.zero_grad()
-            fabric.backward(loss.total)
+
+            # The backward pass draws again where activations are computed anew.
+            with reseeded(seed, "network", step, device=fabric.device):
+                # On one device Fabric hands a marked method through without its precision.
+                with fabric.autocast():
+                    loss: Loss = runner.loss(x, labels, generator=generator)
+                check_loss(loss, where)
+                stepper.zero_grad()
+                fabric.backward(loss.total)
             check_gradient(model, loss, where, fabric)
             stepper.step()
             step += 1

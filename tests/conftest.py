@@ -10,8 +10,8 @@ import pytest
 import torch
 
 CHECKED = """
-    autoencoder chunked kernels linear networks penalties priors projections scaling seeding
-    sliced steering univariate
+    autoencoder chunked kernels linear networks penalties priors projections resolution scaling
+    seeding sliced spelling steering univariate
 """
 
 jaxtyping.install_import_hook(

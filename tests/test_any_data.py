@@ -14,10 +14,11 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from swae import SWAE, Autoencoder, SlicedWassersteinLoss, Uniform
 from swae.anomaly import Typical, distances, normality, row_errors
-from swae.data import DataError
+from swae.data import DataError, Samples
 from swae.metrics import evaluate
 from swae.networks import build
 from swae.scaling import Scaling
+from swae.settings import check_range
 from swae.training import DivergedError
 
 UNITS = np.array([1e-3, 1.0, 1e4])
@@ -37,7 +38,7 @@ def quick(**settings):
 # ----- standardisation
 
 
-@pytest.mark.parametrize("shape", [(3,), (2, 9), (2, 4, 4), (2, 4, 4, 4)])
+@pytest.mark.parametrize("shape", [(3,), (2, 9), (2, 4, 4), (2, 4, 4, 4), (3, 12)])
 def test_scaling_gives_mean_0_and_deviation_1_of_each_channel(shape, generator):
     x = 5 + 3 * torch.randn(50, *shape, generator=generator)
     scaling = Scaling(shape).fit_(x.split(7))
@@ -45,6 +46,14 @@ def test_scaling_gives_mean_0_and_deviation_1_of_each_channel(shape, generator):
     y = scaling(x).movedim(1, -1).flatten(0, -2)
     torch.testing.assert_close(y.mean(dim=0), torch.zeros(shape[0]), atol=1e-5, rtol=0)
     torch.testing.assert_close(y.std(dim=0, correction=0), torch.ones(shape[0]))
+    torch.testing.assert_close(scaling.inverse(scaling(x)), x)
+
+
+def test_a_gray_picture_has_one_mean(generator):
+    x = 5 + 3 * torch.randn(50, 12, 10, generator=generator)
+    scaling, channel = Scaling((12, 10)).fit_(x.split(7)), Scaling((1, 12, 10)).fit_([x[:, None]])
+    assert scaling.mean.shape == scaling.deviation.shape == (1, 1)
+    torch.testing.assert_close(scaling(x), channel(x[:, None])[:, 0])
     torch.testing.assert_close(scaling.inverse(scaling(x)), x)
 
 
@@ -100,6 +109,64 @@ def test_the_range_of_data_decides_how_they_are_given_back(settings, X, expected
 def test_what_a_sigmoid_can_not_give_is_refused(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         quick(**settings).fit(table())
+
+
+@pytest.mark.parametrize("settings", [{}, {"reconstruction": "bce"}, {"output": "sigmoid"}])
+@pytest.mark.parametrize("value", [50.0, -0.01])
+def test_each_batch_of_a_sigmoid_is_asked(settings, value):
+    x = torch.linspace(0, 1, 60).reshape(20, 3)
+    x[12, 1] = value
+    model = quick(max_epochs=1, **settings)
+    with pytest.raises(DataError, match=r"\[0, 1\].*batch 1 of epoch 0 reaches from"):
+        model.fit(DataLoader(TensorDataset(x), 10))
+
+
+@pytest.mark.parametrize("settings", [{"output": "linear"}, {"reconstruction": "mse"}])
+def test_other_outputs_take_what_comes(settings):
+    x = torch.linspace(-1, 1, 60).reshape(20, 3)
+    model = quick(max_epochs=1, **settings).fit(DataLoader(TensorDataset(x), 10))
+    assert model.settings_["output"] == "linear"
+
+
+def test_the_range_of_a_part_is_held_against_the_output():
+    unit, wide = Samples(torch.rand(5, 3)), Samples(50 * torch.ones(5, 3))
+    check_range(unit, {"output": "sigmoid"})
+    check_range(wide, {"output": "linear"})
+    check_range(Samples(torch.full((5, 3), 255, dtype=torch.uint8)), {"output": "sigmoid"})
+    with pytest.raises(DataError, match=r"want data in \[0, 1\].* the data reaches from 50 to 50"):
+        check_range(wide, {"output": "sigmoid"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "sentence"),
+    [
+        ({"encoder": len, "decoder": nn.Linear(2, 3)}, TypeError, "encoder .*nn.Module, but is"),
+        ({"encoder": nn.Linear(3, 2), "decoder": "mlp"}, TypeError, "decoder .* but is 'mlp'"),
+        ({"encoder": nn.Linear}, TypeError, "encoder has to be a torch.nn.Module"),
+        ({"encoder": nn.Linear(3, 2)}, ValueError, "given together"),
+        (
+            {"encoder": nn.Linear(3, 2), "decoder": nn.Linear(2, 3), "linear": True},
+            ValueError,
+            "linear .* leave out encoder and decoder",
+        ),
+    ],
+)
+def test_own_networks_that_can_not_be_are_refused(settings, kind, sentence):
+    with pytest.raises(kind, match=sentence):
+        quick(**settings).fit(table())
+
+
+def test_own_networks_with_dropout_have_a_seed():
+    X, weights = table(), []
+    for seed in (0, 1):  # of torch, of which fit knows nothing
+        torch.manual_seed(7)
+        encoder = nn.Sequential(nn.Linear(3, 16), nn.Dropout(0.5), nn.Linear(16, 2))
+        model = quick(encoder=encoder, decoder=nn.Linear(2, 3))
+        torch.manual_seed(seed)
+        before = torch.get_rng_state()
+        weights.append(model.fit(X).partial_fit(X).autoencoder_.encoder[0].weight)
+        assert torch.equal(before, torch.get_rng_state())
+    assert torch.equal(*weights)
 
 
 def test_columns_of_any_unit_are_learned_alike():

@@ -1,7 +1,9 @@
 r"""Tests for the swae.data module."""
 
 import doctest
+import hashlib
 import random
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -38,6 +40,59 @@ def test_as_samples_of_every_type(dtype):
     assert samples.shape == (3,)
     assert len(samples) == 5
     assert samples.labels is None
+
+
+SECONDS = 1_700_000_000
+
+
+@pytest.mark.parametrize("at", [SECONDS, SECONDS + 64, -SECONDS])  # float32 jumps at the second
+@pytest.mark.parametrize("dtype", ["float64", "int64", "uint32", ">f8"])
+@pytest.mark.parametrize("shape", [(3,), (2, 9, 9)])
+def test_what_float32_can_not_tell_apart_is_refused(at, dtype, shape):
+    if at < 0 and dtype == "uint32":
+        at = 2**31
+    X = rng().integers(0, 1000, size=(500, *shape)).astype(dtype)
+    X[(..., *(size - 1 for size in shape))] = at
+    assert len(as_samples(X)) == 500  # constant is no fault
+    X[-1, ..., -1] = at + 1
+    with pytest.raises(
+        DataError, match=rf"[Cc]olumn .*varies only from {at} to {at + 1}.* offset"
+    ):
+        as_samples(X)
+    with pytest.raises(DataError, match="of codes varies"):
+        as_samples(X, name="codes")
+    assert len(as_samples(X, fitting=False)) == 500
+    assert len(as_samples(X[-10:])) == 10
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        0.1 + 0.2 * (np.arange(500) % 2 == 0) + 0.2 * (np.arange(500) % 2),  # rounding alone
+        np.where(np.arange(500) % 2, 1, np.nextafter(np.float32(1), np.float32(0))),
+        np.where(np.arange(500) % 2, 1, np.nextafter(np.float32(1), np.float32(2))),
+        1e-60 * np.arange(500),  # next to nothing
+        1e-17 * np.arange(-250, 250),
+        SECONDS + 10.0 * np.arange(500),
+        np.where(np.arange(500) < 499, SECONDS, 0.0),
+    ],
+)
+def test_what_float32_can_tell_apart_or_is_constant_is_taken(column):
+    X = np.column_stack([column.astype(np.float64), np.ones(500)])
+    assert len(as_samples(X)) == 500
+
+
+def test_fingerprints_copy_nothing_and_stay():
+    x = torch.arange(24.0).reshape(4, 6)
+    wanted = hashlib.sha256(b"(4, 6)" + x.numpy().tobytes()).hexdigest()
+    assert Samples(x).fingerprint() == wanted
+    assert Samples(x.T.contiguous().T).fingerprint() == wanted
+    x = torch.zeros(2**22)[:, None]
+    tracemalloc.start()
+    Samples(x).fingerprint()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**20
 
 
 @pytest.mark.parametrize("view", [lambda X: X[::-1], lambda X: X.T, lambda X: X[:, ::2]])

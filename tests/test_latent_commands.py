@@ -123,6 +123,19 @@ def test_two_samples_can_be_chosen(here, place, capsys):
     np.testing.assert_allclose(z, interpolate(a, b, 9, "spherical"), atol=1e-6)
 
 
+@pytest.mark.parametrize("command", WORDS)
+def test_the_columns_of_a_table_have_names(tmp_path, monkeypatch, capfd, command):
+    monkeypatch.chdir(tmp_path)
+    rows = np.random.default_rng(0).random((60, 3))
+    np.savetxt("a.csv", rows, delimiter=",", header="a,b,c", comments="")
+    monkeypatch.setattr(commands, "draw_figures", lambda *_: None)
+    assert main(["fit", "a.csv", *SMALL, "--latent-dim", "2", "--out", "run"]) == 0
+    capfd.readouterr()
+    assert main([command, "run", *WORDS[command], "--out", "a.npz"]) == 0
+    out, err = capfd.readouterr()
+    assert "feature names" not in out + err
+
+
 def test_pairs_have_a_seed_and_no_sample_twice(here, capsys):
     words = ["interpolate", "run-images", "--steps", "2", "--out"]
     for file, more in {

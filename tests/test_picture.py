@@ -342,7 +342,10 @@ def test_bad_samples_are_told_in_sentences(tmp_path, write, sentence):
         (np.ones((5, 3)), 2, ValueError, "prior has 3 dimensions, but latent_dim is 2"),
         (7, 2, TypeError, "has to be a name, a Prior, an array .*, but is 7"),
         (Mixture, 2, TypeError, "has to be a name, a Prior, .*, but is <class"),
-        (HEART, 2, TypeError, "has to be a name, a Prior"),
+        (HEART, 2, TypeError, f"has to be a name, a Prior, .* mean 'image:{HEART}'"),
+        (Path("z.csv"), 2, TypeError, "has to be a name, a Prior, .* mean 'samples:z.csv'"),
+        ("heart.png", 2, ValueError, "no prior 'heart.png'. Did you mean 'image:heart.png'"),
+        ("codes.NPY", 2, ValueError, "no prior 'codes.NPY'. Did you mean 'samples:codes.NPY'"),
     ],
 )
 def test_what_is_no_prior(given, dim, error, sentence):

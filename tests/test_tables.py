@@ -99,6 +99,15 @@ def test_columns_are_in_the_order_of_the_choice(tmp_path):
     assert samples.x[1].tolist() == [2, -2]
 
 
+def test_what_float32_can_not_tell_apart_is_said(tmp_path, caplog):
+    frame = pl.DataFrame({"second": [1_700_000_000 + i for i in range(60)], "a": range(60)})
+    path = written(frame, tmp_path / "a.csv")
+    tables.read(path)
+    assert [m.partition(" that float32")[0] for m in caplog.messages] == [
+        f"In {path} the column 'second' varies by so little"
+    ]
+
+
 def test_what_is_left_out_is_said(tmp_path, write, caplog):
     frame = pl.DataFrame(
         {

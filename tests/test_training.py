@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from swae import Autoencoder, Normal, SlicedWassersteinLoss, Uniform
 from swae.data import ArrayBatches, as_samples
@@ -231,6 +232,72 @@ def test_an_epoch_at_a_time_is_the_same(optimizer, shape, dim):
         epochs.close()
         assert record._replace(seconds=0) == records[start]._replace(seconds=0)
     assert same_weights(whole, parts)
+
+
+def dropping(checkpointed=False):
+    """Own networks that draw from torch's global generators, and again if they forget."""
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Linear(6, 32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, 2))
+    encoder = Forgetful(layers) if checkpointed else layers
+    return Autoencoder(encoder, nn.Linear(2, 6), SlicedWassersteinLoss(Uniform(2), 48))
+
+
+class Forgetful(nn.Module):
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = layers
+
+    def forward(self, x):
+        return checkpoint(self.layers, x, use_reentrant=False)
+
+
+def test_dropout_is_a_function_of_seed_and_step():
+    models, data = [dropping() for _ in range(3)], batches()
+    for i, (autoencoder, seed) in enumerate(zip(models, (5, 5, 6), strict=True)):
+        torch.manual_seed(i)  # of which the run knows nothing
+        before = torch.get_rng_state()
+        train(autoencoder, data, seed=seed)
+        assert torch.equal(before, torch.get_rng_state())
+    assert same_weights(models[0], models[1])
+    assert not same_weights(models[0], models[2])
+
+
+def test_dropout_draws_anew_at_each_step():
+    masks = []
+    autoencoder = dropping()
+    drop = autoencoder.encoder[2]
+    drop.register_forward_hook(lambda _, args, y: masks.append((y != 0) | (args[0] == 0)))
+    train(autoencoder, batches(n=20, batch_size=20), max_epochs=2)
+    assert not torch.equal(*masks)
+
+
+def test_dropout_goes_on_where_it_stopped():
+    whole, parts, data = dropping(), dropping(), batches()
+    train(whole, data, max_epochs=3)
+    stepper = make_optimizer("adam", parts, 1e-3)
+    for start in range(3):
+        torch.manual_seed(start)
+        epochs = train_epochs(parts, data, stepper, start=start, max_epochs=3)
+        next(epochs)
+        epochs.close()
+    assert same_weights(whole, parts)
+
+
+def test_what_is_computed_anew_is_dropped_anew_alike():
+    kept, forgetful = dropping(), dropping(checkpointed=True)
+    train(kept, batches())
+    train(forgetful, batches())
+    weights = zip(kept.parameters(), forgetful.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in weights)
+
+
+def test_generators_are_given_back_after_a_loss_that_is_not_finite():
+    autoencoder = dropping()
+    autoencoder.reconstruction = lambda x_hat, x: math.nan * (x_hat - x).sum()
+    before = torch.get_rng_state()
+    with pytest.raises(DivergedError):
+        train(autoencoder, batches())
+    assert torch.equal(before, torch.get_rng_state())
 
 
 def test_another_seed_is_another_model():

@@ -177,7 +177,7 @@ def coded_pairs(args: Any) -> Pairs:  # noqa: ANN401 - parsed flags
     r"""Reads codes, whose first and second are a pair, and third and fourth, ..."""
 
     model = open_model(args)
-    z = as_samples(read_codes(Path(args.codes))).x.float().numpy()
+    z = as_samples(read_codes(Path(args.codes)), fitting=False).x.float().numpy()
     if len(z) % 2:
         raise ValueError(f"--from has to hold an even number of codes, but holds {len(z)}.")
     return model, (z[::2], z[1::2]), None, None
@@ -188,9 +188,10 @@ def sampled_pairs(args: Any) -> Pairs:  # noqa: ANN401 - parsed flags
 
     model, samples = open_run(args)
     pairs = chosen(args, len(samples))
-    first, last = (to_float(samples.select(column).x).numpy() for column in pairs.T)
+    ends = [samples.select(column) for column in pairs.T]  # which know the columns' names
+    first, last = (to_float(end.x).numpy() for end in ends)
     names = [f"{i} \N{RIGHTWARDS ARROW} {j}" for i, j in pairs.tolist()]
-    return model, (model.transform(first), model.transform(last)), names, (first, last)
+    return model, (model.transform(ends[0]), model.transform(ends[1])), names, (first, last)
 
 
 def chosen(args: Any, n: int) -> torch.Tensor:  # noqa: ANN401 - parsed flags

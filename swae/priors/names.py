@@ -2,11 +2,11 @@ r"""The names by which files and flags give a prior: a closed list."""
 
 __all__ = ["FILES", "components_in", "name_of", "prior_from_name"]
 
-import difflib
 import inspect
 import math
 from collections.abc import Callable
 
+from ..spelling import nearest
 from .law import Prior
 from .mixture import Mixture
 from .shapes import Ball, Bowl, Circle, Normal, Ring, Sphere, Uniform
@@ -133,6 +133,6 @@ def parse_number(part: str, name: str, known: list[str]) -> tuple[str, float]:
 
 
 def unknown(what: str, got: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(got, known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"There is no {what} {got!r}; known are {', '.join(known) or 'none'}.{hint}"
+    return (
+        f"There is no {what} {got!r}; known are {', '.join(known) or 'none'}.{nearest(got, known)}"
+    )
