@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from .canvas import BLUE, GREY, PALE, SMALL, canvas, dress, key, legend, panel, write
+from .canvas import BLUE, GREY, SMALL, canvas, dress, key, legend, panel, write
 from .montage import Array, Floats, as_array
 
 ACROSS = 5
@@ -31,6 +31,8 @@ r"""The most panels in a row, and the most pairs of columns that are drawn."""
 
 BACK = "#c3c8cf"
 r"""The grey of data behind samples."""
+
+BAND = "#e6e9ed"
 
 WIDTH, HEIGHT, GAP, BETWEEN = 270, 190, 62, 112  # pixels
 
@@ -81,10 +83,12 @@ def histograms(x: Array, columns: Columns, data: Array | None = None) -> Figure:
     pairs = correlated(parts[0])
     figure, panels = board(len(columns.names), len(pairs), note_on(columns, data))
     for j, (ax, name) in enumerate(zip(panels, columns.names, strict=False)):
-        column(ax, name, limits := limits_of([part[:, j] for part in parts]))
+        shown = [part[:, j] for part in parts]
         if data is None and columns.mean is not None and columns.deviation is not None:
             mean, deviation = columns.mean[j], columns.deviation[j]
-            ax.axvspan(mean - deviation, mean + deviation, color=PALE, zorder=0)
+            ax.axvspan(mean - deviation, mean + deviation, color=BAND, zorder=0)
+            shown.append(mean + np.array([-2, 2]) * deviation)
+        column(ax, name, limits := limits_of(shown))
         count = int(np.clip(np.sqrt(len(x)), 10, 30))
         edges = np.linspace(*limits, count + 1)
         for part, colour in zip(parts, paint, strict=True):
@@ -95,7 +99,7 @@ def histograms(x: Array, columns: Columns, data: Array | None = None) -> Figure:
         column(ax, "", limits_of([part[:, i] for part in parts]))
         ax.set_ylim(limits_of([part[:, j] for part in parts]))
         ax.set_xlabel(short(columns.names[i]), fontsize=SMALL)
-        ax.set_ylabel(short(columns.names[j]), fontsize=SMALL)
+        ax.set_ylabel(short(columns.names[j], 14), fontsize=SMALL)
         for part, colour in zip(parts, paint, strict=True):
             dots(ax, part[:, i], part[:, j], colour)
     if data is not None:
@@ -153,9 +157,11 @@ def rows_of(name: str, x: Array, columns: Columns) -> Floats:
 
 def note_on(columns: Columns, data: Floats | None) -> str:
     note = "density of each column in its own units"
+    if len(columns.names) > 1:
+        note += ", and the most correlated pairs" if len(columns.names) > 3 else ", and the pairs"
     if data is None and columns.mean is not None:
-        note += "; the band is the training data's mean and deviation"
-    return note + (", and the most correlated pairs" if len(columns.names) > 3 else "")
+        note += "; bands: the training data's mean and deviation"
+    return note
 
 
 def correlated(x: Floats) -> list[tuple[int, int]]:
@@ -218,5 +224,5 @@ def dots(ax: Axes, x: Floats, y: Floats, colour: str) -> None:
     ax.scatter(x, y, s=size, color=colour, alpha=0.8, linewidths=0, rasterized=True)
 
 
-def short(name: str) -> str:
-    return name if len(name) <= 20 else name[:19] + "…"
+def short(name: str, most: int = 20) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"

@@ -31,7 +31,6 @@ from ..lines import span
 from ..montage import Extent
 from ..networks import is_picture
 
-
 MOST_COLUMNS = 30
 r"""The columns of a table that have a panel each."""
 
