@@ -405,7 +405,8 @@ def series(parts: Sequence[NDArray[Any]], columns: int, caption: str) -> Figure:
 def paler(colour: str) -> str:
     r"""Returns a colour mixed with white."""
 
-    return to_hex(0.4 * np.array(to_rgb(colour)) + 0.6)
+    r, g, b = to_rgb(colour)
+    return to_hex((0.4 * r + 0.6, 0.4 * g + 0.6, 0.4 * b + 0.6))
 
 
 def cells(

@@ -53,7 +53,9 @@ class Columns(NamedTuple):
         r"""Returns rows, with shape (*, d), in deviations from the mean, if these are known."""
 
         array = np.asarray(x)
-        return array if self.mean is None else (array - self.mean) / self.deviation
+        if self.mean is None or self.deviation is None:
+            return array
+        return (array - self.mean) / self.deviation
 
 
 def histograms(x: Array, columns: Columns, data: Array | None = None) -> Figure:
@@ -92,9 +94,11 @@ def histograms(x: Array, columns: Columns, data: Array | None = None) -> Figure:
         count = int(np.clip(np.sqrt(len(x)), 10, 30))
         edges = np.linspace(*limits, count + 1)
         for part, colour in zip(parts, paint, strict=True):
-            filled = "stepfilled" if colour == BACK or data is None else "step"
             within = part[:, j].clip(*limits)  # what lies beyond stands in the last bin
-            ax.hist(within, edges, density=True, histtype=filled, color=colour, linewidth=1.6)
+            heights, _ = np.histogram(within, edges, density=True)
+            filled = colour == BACK or data is None
+            ax.stairs(heights, edges, fill=filled, color=colour, linewidth=0 if filled else 1.6)
+        ax.set_ylim(bottom=0)
     for ax, (i, j) in zip(panels[len(columns.names) :], pairs, strict=True):
         column(ax, "", limits_of([part[:, i] for part in parts]))
         ax.set_ylim(limits_of([part[:, j] for part in parts]))
