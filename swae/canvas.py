@@ -22,6 +22,7 @@ __all__ = [
 ]
 
 import os
+import textwrap
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,13 +55,17 @@ def panel(figure: Figure, left: int, bottom: int, width: int, height: int) -> Ax
     return figure.add_axes((left / w, bottom / h, width / w, height / h))
 
 
-def framed(picture: Pixels, left: int = 12) -> Figure:
-    r"""Returns a figure of one picture, pixel by pixel, with a margin."""
+def framed(picture: Pixels, left: int = 12, caption: str = "") -> Figure:
+    r"""Returns a figure of one picture, pixel by pixel, with a margin and a caption below."""
 
     h, w = picture.shape[:2]
-    figure = canvas(left + w + 12, h + 24)
-    ax = panel(figure, left, 12, w, h)
+    rows = textwrap.wrap(caption, max(20, w // 13))
+    below = 22 + 32 * len(rows) if rows else 12
+    figure = canvas(left + w + 12, below + h + 12)
+    ax = panel(figure, left, below, w, h)
     ax.set_axis_off()
+    if rows:
+        write(figure, left, 16, "\n".join(rows))
     show(ax, picture)
     return figure
 

@@ -89,10 +89,14 @@ def magnification(images: NDArray[Any], least: int = 0) -> int:
 
 
 def latent_map(grid: NDArray[Any], k: int) -> Pixels:
-    r"""Returns the pictures of a lattice, each within a hairline of its own cell."""
+    r"""Returns the pictures of a lattice, each within a hairline of its own cell.
 
+    The line is wider and lighter around small images, whose few pixels would run into each other.
+    """
+
+    line, shade = (2, 0.6) if max(grid.shape[2:]) <= 16 else (1, 0.25)
     tiles = enlarged(as_pictures("grid", grid), max(1, round(640 / (k * grid.shape[-1]))))
-    tiles = np.pad(tiles, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.25)
+    tiles = np.pad(tiles, ((0, 0), (0, 0), (line, line), (line, line)), constant_values=shade)
     rows = tiles.reshape(k, k, *tiles.shape[1:])[::-1]  # pictures run down, codes run up
     return montage(rows.reshape(tiles.shape), columns=k, pad=0)
 

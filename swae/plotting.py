@@ -30,14 +30,14 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
-from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, Normalize, to_hex
+from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, Normalize, to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -117,6 +117,7 @@ def triptych(
     *,
     extent: Sequence[float | int],
     caption: str | None = None,
+    prior_labels: Array | None = None,
 ) -> Figure:
     r"""Draws Figure 3 of the paper: the prior, the codes, and the pictures decoded from a lattice.
 
@@ -135,6 +136,8 @@ def triptych(
         extent: The limits :math:`(x_0, x_1, y_0, y_1)` of every panel, which the cells of `grid`
             tile.
         caption: A sentence to print below.
+        prior_labels: The class of each sample of the prior, of shape :math:`(m,)`, where labels
+            choose its component; it has the colour of the codes' class.
 
     Returns:
         The figure; its first three axes are the panels "prior", "codes" and "decoded".
@@ -159,7 +162,7 @@ def triptych(
         raise ValueError(f"grid wants k * k pictures, a square number, got {len(pictures)}.")
 
     picture = latent_map(pictures, k) if pictures.ndim == 4 else None
-    colours = colouring(labels, len(z))
+    prior_colours, colours = colourings(prior_labels, len(prior), labels, len(z))
     width = 640 if picture is None else picture.shape[1]
     if width > 960:  # a panel near 640 pixels wide, on which these fit evenly
         width //= round(width / 640)
@@ -168,7 +171,7 @@ def triptych(
 
     for ax, title in zip(panels, ("prior", "codes", "decoded"), strict=True):
         plane(ax, title, limits, ("$z_1$", "$z_2$" if ax is panels[0] else ""))
-    scatter(panels[0], prior, limits, colour=INK)
+    scatter(panels[0], prior, limits, prior_colours, colour=INK)
     scatter(panels[1], z, limits, colours)
     if picture is None:
         draw_line_map(panels[2], pictures, limits)
@@ -177,7 +180,9 @@ def triptych(
     return figure
 
 
-def codes(z: Array, labels: Array | None, prior_samples: Array) -> Figure:
+def codes(
+    z: Array, labels: Array | None, prior_samples: Array, *, prior_labels: Array | None = None
+) -> Figure:
     r"""Draws the codes beside the prior that they should follow, in any latent dimension.
 
     One dimension gives histograms, of the codes by class and of the prior as an outline over
@@ -188,6 +193,8 @@ def codes(z: Array, labels: Array | None, prior_samples: Array) -> Figure:
         z: The codes, of shape :math:`(n, d)`.
         labels: The class or another quantity of each code, of shape :math:`(n,)`, or nothing.
         prior_samples: Samples of the prior, of shape :math:`(m, d)`.
+        prior_labels: The class of each sample of the prior, as for `triptych`; of no meaning in
+            one dimension.
 
     Returns:
         The figure; its first axes show the prior, the second the codes, or one shows both.
@@ -204,7 +211,7 @@ def codes(z: Array, labels: Array | None, prior_samples: Array) -> Figure:
     points = as_points("z", z)
     d = points.shape[1]
     prior = as_points("prior_samples", prior_samples, dim=d)
-    colours = colouring(labels, len(points))
+    prior_colours, colours = colourings(prior_labels, len(prior), labels, len(points))
     if d == 1:
         return code_histograms(points[:, 0], prior[:, 0], colours)
 
@@ -216,7 +223,7 @@ def codes(z: Array, labels: Array | None, prior_samples: Array) -> Figure:
     figure, (left, right) = windows(2, (640, 640), colours)
     plane(left, "prior", limits, names)
     plane(right, "codes", limits, (names[0], ""))
-    scatter(left, prior, limits, colour=INK)
+    scatter(left, prior, limits, prior_colours, colour=INK)
     scatter(right, points, limits, colours)
     return figure
 
@@ -253,18 +260,20 @@ def code_histograms(z: Floats, prior: Floats, colours: "Colouring | None") -> Fi
     return figure
 
 
-def reconstructions(x: Array, x_hat: Array, *, n: int = 12) -> Figure:
+def reconstructions(x: Array, x_hat: Array, *, n: int = 12, caption: str = "") -> Figure:
     r"""Draws the first n inputs above what the autoencoder makes of them.
 
     Images stand in two rows. Vectors are lines, one cell each, the input solid and the output
     dashed over it; vectors of at most three entries are points, each joined to its output. Of
-    series the input is grey under the output, whose channels have a colour each.
+    series the input is grey under the output; of several channels each has a colour, which is
+    pale in the input.
 
     Arguments:
         x: The inputs, images of shape :math:`(b, c, h, w)`, scaled as for `montage`, series
             :math:`(b, c, l)` or vectors :math:`(b, d)`.
         x_hat: The outputs, of the same shape.
         n: How many to draw, at least 1; all of them if there are fewer.
+        caption: A sentence to print below, where images, series or lines are drawn.
 
     Returns:
         The figure.
@@ -286,7 +295,7 @@ def reconstructions(x: Array, x_hat: Array, *, n: int = 12) -> Figure:
             f"x_hat wants the shape of x, {tuple(x.shape)}, got {tuple(x_hat.shape)}."
         )
     if a.ndim < 4:
-        return (vectors if a.ndim == 2 else series)([a, b], columns=min(n, 4))
+        return (vectors if a.ndim == 2 else series)([a, b], min(n, 4), caption)
 
     both = np.stack((as_pictures("x", a), as_pictures("x_hat", b)))
     h, w = both.shape[3:]
@@ -297,15 +306,16 @@ def reconstructions(x: Array, x_hat: Array, *, n: int = 12) -> Figure:
     empty = [(0, 0), (0, rows * columns - len(a)), *[(0, 0)] * 3]
     tiles = np.pad(both, empty, constant_values=1).reshape(2, rows, columns, *both.shape[2:])
     picture = mosaic(tiles.swapaxes(0, 1).reshape(-1, *both.shape[2:]), columns, least=LEAST)
-    figure = framed(picture, left=120)
+    figure = framed(picture, 120, caption)
+    below = figure.axes[0].get_window_extent().y0
     for i in range(rows):
-        above = 12 + (rows - 1 - i) / rows * len(picture)
+        above = below + (rows - 1 - i) / rows * len(picture)
         write_left(figure, 106, above + 0.75 / rows * len(picture), "input")
         write_left(figure, 106, above + 0.25 / rows * len(picture), "output")
     return figure
 
 
-def samples(x_hat: Array, *, columns: int | None = None) -> Figure:
+def samples(x_hat: Array, *, columns: int | None = None, caption: str = "") -> Figure:
     r"""Draws generated samples: a grid of images, a grid of lines, or points in a plane.
 
     Arguments:
@@ -313,6 +323,7 @@ def samples(x_hat: Array, *, columns: int | None = None) -> Figure:
             :math:`(n, c, l)` or vectors :math:`(n, d)`. Vectors of two or three entries are
             points in each plane of two coordinates, single numbers a histogram.
         columns: The number of samples in a row, as for `montage`; of no meaning for points.
+        caption: A sentence to print below, where images, series or lines are drawn.
 
     Returns:
         The figure.
@@ -329,8 +340,8 @@ def samples(x_hat: Array, *, columns: int | None = None) -> Figure:
     n = len(array)
     columns = check_count("columns", columns_for(array) if columns is None else columns)
     if array.ndim < 4:
-        return (vectors if array.ndim == 2 else series)([array], columns)
-    return framed(mosaic(array, min(columns, n), least=LEAST))
+        return (vectors if array.ndim == 2 else series)([array], columns, caption)
+    return framed(mosaic(array, min(columns, n), least=LEAST), caption=caption)
 
 
 def columns_for(x: NDArray[Any]) -> int:
@@ -341,7 +352,7 @@ def columns_for(x: NDArray[Any]) -> int:
     return math.ceil(math.sqrt(len(x) * ratio))
 
 
-def vectors(parts: Sequence[NDArray[Any]], columns: int) -> Figure:
+def vectors(parts: Sequence[NDArray[Any]], columns: int, caption: str) -> Figure:
     r"""Draws samples alone, or inputs and outputs, in the manner that their length asks for."""
 
     match parts[0].shape[1]:
@@ -354,48 +365,71 @@ def vectors(parts: Sequence[NDArray[Any]], columns: int) -> Figure:
         case 2 | 3:
             return clouds(parts)
         case _:
-            return lines(parts, columns)
+            return lines(parts, columns, caption)
 
 
-def lines(parts: Sequence[NDArray[Any]], columns: int) -> Figure:
+def lines(parts: Sequence[NDArray[Any]], columns: int, caption: str) -> Figure:
     r"""Draws vectors as lines: the first part solid, the second dashed over it."""
 
+    notes = (caption, scale_of_lines(parts))
     if len(parts) == 1:
-        return cells(channels(parts[0]), columns, scale_of_lines(parts))
+        return cells(channels(parts[0]), columns, notes)
     drawn = [Lines(parts[0]), Lines(parts[1], ORANGE, DASHED)]
     handles = [key("input", BLUE), key("output", ORANGE, DASHED)]
-    return cells(drawn, columns, scale_of_lines(parts), handles)
+    return cells(drawn, columns, notes, handles)
 
 
-def series(parts: Sequence[NDArray[Any]], columns: int) -> Figure:
-    r"""Draws series: the inputs in grey, and over them the outputs, or samples alone."""
+def series(parts: Sequence[NDArray[Any]], columns: int, caption: str) -> Figure:
+    r"""Draws series: the inputs pale, and over them the outputs, or samples alone.
 
-    drawn, handles = channels(parts[-1]), []
+    The colours tell channels apart; the input of a single channel is grey.
+    """
+
+    drawn = channels(parts[-1])
+    several = len(drawn) > 1
+    names = ["channel 1", *map(str, range(2, len(drawn) + 1))]
+    handles = [key(*pair) for pair in zip(names, (line.colour for line in drawn), strict=True)]
+    notes = [caption, scale_of_lines(parts)]
     if len(parts) > 1:
-        handles = [key("input", FAINT), *(key("output", line.colour) for line in drawn[:1])]
-        drawn = channels(parts[0], FAINT, width=2.6) + drawn
-    return cells(drawn, columns, scale_of_lines(parts), handles)
+        below = [
+            line._replace(colour=paler(line.colour) if several else FAINT)
+            for line in channels(parts[0], width=3.2)
+        ]
+        notes.append("input wide and pale, output narrow in full colour" if several else "")
+        if not several:
+            handles = [key("input", FAINT), key("output", drawn[0].colour)]
+        drawn = below + drawn
+    return cells(drawn, columns, notes, handles if several or len(parts) > 1 else ())
+
+
+def paler(colour: str) -> str:
+    r"""Returns a colour mixed with white."""
+
+    r, g, b = to_rgb(colour)
+    return to_hex((0.4 * r + 0.6, 0.4 * g + 0.6, 0.4 * b + 0.6))
 
 
 def cells(
-    drawn: Sequence[Lines], columns: int, note: str, handles: Sequence[Line2D] = ()
+    drawn: Sequence[Lines], columns: int, notes: Sequence[str], handles: Sequence[Line2D] = ()
 ) -> Figure:
-    r"""Draws row i of every part in cell i, on one scale, with a note on it below."""
+    r"""Draws row i of every part in cell i, on one scale, with notes below."""
 
     n, w, h, gap = len(drawn[0].values), 190, 120, 12
     columns = min(columns, n)
     rows = -(-n // columns)
     width, height = columns * (w + gap) - gap, rows * (h + gap) - gap
     top = 56 if handles else 16
-    figure = canvas(width + 32, height + 56 + top)
-    ax = panel(figure, 16, 56, width, height)
+    text = [row for note in notes for row in textwrap.wrap(note, max(20, width // 12))]
+    bottom = 24 + 32 * len(text)
+    figure = canvas(width + 32, height + bottom + top)
+    ax = panel(figure, 16, bottom, width, height)
     ax.set_axis_off()
     ax.set(xlim=(0, width), ylim=(0, height))
 
     cell = np.arange(n)
     corner = np.stack((cell % columns * (w + gap), (rows - 1 - cell // columns) * (h + gap)), 1)
     draw_lines(ax, corner, (w, h), drawn)
-    write(figure, 16, 18, note)
+    write(figure, 16, 18, "\n".join(text))
     if handles:
         legend(figure, handles)
     return figure
@@ -566,6 +600,18 @@ def colouring(labels: Array | None, n: int) -> Colouring | None:
     norm = BoundaryNorm(np.arange(len(classes) + 1) - 0.5, len(classes))
     names = [f"{c:g}" if array.dtype.kind == "f" else str(c) for c in classes]
     return Colouring(index, cmap, norm, names)
+
+
+def colourings(
+    first: Array | None, m: int, labels: Array | None, n: int
+) -> tuple[Colouring | None, Colouring | None]:
+    r"""Gives the labels of the prior's samples and of the codes the same colours."""
+
+    own, colours = colouring(first, m), colouring(labels, n)
+    if first is None or labels is None:
+        return own, colours
+    both = cast("Colouring", colouring(np.concatenate([np.asarray(first), labels]), m + n))
+    return both._replace(values=both.values[:m]), both._replace(values=both.values[m:])
 
 
 def scatter(

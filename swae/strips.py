@@ -112,7 +112,7 @@ def strips(
     return figure
 
 
-def lattice(decoded: Array, extent: Sequence[float | int]) -> Figure:
+def lattice(decoded: Array, extent: Sequence[float | int], *, caption: str = "") -> Figure:
     r"""Draws the map of a latent plane: what the codes of a lattice decode to, each in its cell.
 
     Arguments:
@@ -120,6 +120,7 @@ def lattice(decoded: Array, extent: Sequence[float | int]) -> Figure:
             :math:`(k^2, c, h, w)`, scaled as for `strips`, series :math:`(k^2, c, l)` or vectors
             :math:`(k^2, d)`.
         extent: The limits :math:`(x_0, x_1, y_0, y_1)` that the cells tile.
+        caption: A sentence to print below.
 
     Returns:
         The figure; its first axes are the plane.
@@ -144,7 +145,8 @@ def lattice(decoded: Array, extent: Sequence[float | int]) -> Figure:
     width = max(640, 40 * k) if picture is None else picture.shape[1]
     width //= max(1, round(width / 1600))  # pixels of large pictures are dropped evenly
     size = (width, round(width * (y1 - y0) / (x1 - x0)))
-    figure, (ax,) = windows(1, size, caption=note)
+    caption = "; ".join(filter(None, (caption, note)))
+    figure, (ax,) = windows(1, size, caption=caption)
     plane(ax, "decoded", limits, ("$z_1$", "$z_2$"))
     if picture is not None:
         show(ax, picture, limits)

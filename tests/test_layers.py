@@ -18,7 +18,7 @@ LAYERS = (
     "images ingest cache celeba reading columns tables hub sources codes laws data schema "
     "training metrics checkpoint stopping foreign latent anomaly",
     "allocator presets settings feeding building classes storage estimator montage canvas lines "
-    "plotting strips paper explorer progress run flags commands cli",
+    "plotting strips tabular paper explorer progress run flags commands cli",
 )
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names.split()}
 

@@ -239,11 +239,11 @@ def test_vectors_of_any_length_can_be_drawn(d, tmp_path):
     save(samples(x, columns=7), tmp_path / "samples.png")
 
 
-def test_series_lie_over_their_inputs_in_grey():
+def test_series_lie_over_their_pale_inputs():
     x = rand(5, 2, 40)
     figure = reconstructions(x, x + 0.1)
     _, *lines = figure.axes[0].collections
-    assert len(lines) == 4  # two channels, in grey and in colour
+    assert len(lines) == 4  # two channels, pale and in full colour
     below, above = (
         np.array([line.get_segments() for line in part]) for part in (lines[:2], lines[2:])
     )
@@ -251,16 +251,38 @@ def test_series_lie_over_their_inputs_in_grey():
     np.testing.assert_allclose(above[..., 0], below[..., 0])
     assert (above[..., 1] > below[..., 1]).all()
     colours = [tuple(line.get_color()[0]) for line in lines]
-    assert colours[0] == colours[1]
-    assert len(set(colours)) == 3
+    assert len(set(colours)) == 4
+    for pale, full in zip(colours[:2], colours[2:], strict=True):
+        np.testing.assert_allclose(pale[:3], 0.4 * np.array(full[:3]) + 0.6, atol=1 / 255)
     assert lines[0].get_linewidth()[0] > lines[2].get_linewidth()[0]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["channel 1", "2"]
+    assert figure.texts[0].get_text().endswith("output narrow in full colour")
+
+
+def test_the_input_of_one_channel_is_grey():
+    x = rand(5, 1, 40)
+    figure = reconstructions(x, x + 0.1)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["input", "output"]
+
+
+def test_samples_of_the_prior_have_the_colours_of_their_labels():
+    """Also where the codes lack a label that the prior has."""
+    prior, z = randn(30, 2), randn(20, 2)
+    figure = codes(z, torch.arange(20) % 2, prior, prior_labels=torch.arange(30) % 3)
+    left, right = (ax.collections[0] for ax in figure.axes[:2])
+    for part in (left, right):
+        part.update_scalarmappable()
+    colours = [{tuple(c[:3]) for c in part.get_facecolors()} for part in (left, right)]
+    assert len(colours[0]) == 3
+    assert len(colours[1]) == 2
+    assert colours[1] < colours[0]
 
 
 def test_samples_of_series_are_a_grid_of_lines(tmp_path):
     figure = samples(rand(9, 7, 20))
     assert len(figure.axes[0].collections) == 6  # the cells, and five channels of seven
-    assert figure.texts[0].get_text().endswith("the first 5 of 7 channels")
+    note = figure.texts[0].get_text().replace("\n", " ")
+    assert note.endswith("the first 5 of 7 channels")
     save(figure, tmp_path / "samples.png")
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -26,7 +26,16 @@ from ..run import Run, RunError
 from ..seeding import stream
 from ..sources import NAMES, from_anywhere
 from ..training import Epoch
-from .drawing import draw_pairs, draw_samples, drawable, pictures
+from .drawing import (
+    a_side,
+    columns_of,
+    draw_pairs,
+    draw_samples,
+    draw_strips,
+    drawable,
+    panelled,
+    pictures,
+)
 from .opening import DATA_HELP, listen, load_split, once
 
 SHOWN = 5000
@@ -34,6 +43,12 @@ r"""The most codes that a picture shows."""
 
 FEW = 500
 r"""Fewer held-back samples than this draw no picture of a law; the training samples do."""
+
+TABLE = 1000
+r"""The rows of a table that its pictures show."""
+
+ROWS = 20
+r"""The most labels whose samples are drawn."""
 
 CHECKPOINT_EVERY = 20.0
 r"""The seconds of training after which a checkpoint is worth its writing."""
@@ -211,28 +226,60 @@ def draw_figures(run: Run, model: SWAE, train: Samples) -> None:
     r"""Draws curves, reconstructions, samples and codes."""
 
     shown, what = train, "training samples"
-    if model.validation_ is not None and len(model.validation_) >= FEW:
-        shown, what = model.validation_, "held-back training samples"
+    held = model.validation_ is not None and len(model.validation_) >= FEW
+    if held:
+        shown, what = cast("Samples", model.validation_), "held-back training samples"
     shown = shown.select(torch.randperm(len(shown), generator=stream(0, "shown"))[:SHOWN])
 
-    x = to_float(next(shown.chunks(12)))
+    columns = columns_of(model)
+    x = to_float(next(shown.chunks(12 if columns is None else TABLE)))
+    few = x if panelled(x, columns) else x[:12]
     plotting.save(plotting.curves(run.rows()), run.figures / "curves.png")
-    plotting.save(draw_pairs(x, model.reconstruct(x)), run.figures / "reconstructions.png")
-    plotting.save(draw_samples(model.sample(64)), run.figures / "samples.png")
+    pairs = draw_pairs(few, model.reconstruct(few), columns)
+    plotting.save(pairs, run.figures / "reconstructions.png")
+    plotting.save(samples_of(model, train, x, columns), run.figures / "samples.png")
 
-    codes = model.transform(shown)
-    prior = model.sample_codes(len(codes))
+    codes, labels = model.transform(shown), shown.labels
+    if model.conditional and held and labels is not None:  # these are numbered by classes_
+        labels = torch.tensor([*map(int, model.classes_), -1])[labels]
+    prior, drawn = prior_of(model, len(codes))
     if model.latent_dim == 2 and drawable(x).ndim > 2:
         extent = plotting.extent_of(model.sample_codes(SHOWN))  # few samples miss the borders
-        k = 25 if drawable(x).ndim == 4 else 15  # lines want more room than images
-        grid = pictures(model.inverse_transform(plotting.latent_grid(extent, k)), views=False)
+        lattice = plotting.latent_grid(extent, a_side(x))
+        grid = pictures(model.inverse_transform(lattice), views=False)
         caption = f"{len(codes):,} {what}"
+        caption += "; a volume's middle slice along its depth" if x.ndim == 5 else ""
         figure = plotting.triptych(
-            prior, codes, shown.labels, grid, extent=extent, caption=caption
+            prior, codes, labels, grid, extent=extent, caption=caption, prior_labels=drawn
         )
         plotting.save(figure, run.figures / "triptych.png")
     else:
-        plotting.save(plotting.codes(codes, shown.labels, prior), run.figures / "codes.png")
+        figure = plotting.codes(codes, labels, prior, prior_labels=drawn)
+        plotting.save(figure, run.figures / "codes.png")
+
+
+def samples_of(model: SWAE, train: Samples, x: Any, columns: Any) -> Any:  # noqa: ANN401
+    r"""Draws samples of the prior: before data if a table's, of each label where these choose."""
+
+    if columns is not None and panelled(x, columns):
+        return draw_samples(model.sample(len(x)), columns, x)
+    if not model.conditional:
+        return draw_samples(model.sample(64), columns)
+    classes = model.classes_[:ROWS]
+    rows = np.stack([model.sample(10, label=label) for label in classes])
+    names = [train.classes[int(label)] if train.classes else str(label) for label in classes]
+    return draw_strips(rows, None, columns, left=names)
+
+
+def prior_of(model: SWAE, n: int) -> tuple[Any, Any]:
+    r"""Draws n codes of the prior, and the label of each where labels choose its component."""
+
+    if not model.conditional:
+        return model.sample_codes(n), None
+    labels = model.classes_
+    each = -(-n // len(labels))
+    codes = [model.sample_codes(each, label=label, seed=i) for i, label in enumerate(labels)]
+    return np.concatenate(codes), np.repeat(np.asarray(labels), each)
 
 
 def say_what_is_there(run: Run) -> None:

@@ -20,7 +20,7 @@ from ..plotting import extent_of, latent_grid
 from ..progress import Reporter
 from ..seeding import stream
 from ..strips import in_sigmas
-from .drawing import draw_lattice, draw_strips
+from .drawing import columns_of, draw_lattice, draw_strips
 from .files import write_result
 from .opening import open_model, open_run, run_parser
 
@@ -67,7 +67,12 @@ def interpolate(words: list[str]) -> int:
     if share is not None:
         print(f"{share:.1%} of the {z.shape[0] * z.shape[1]} codes are inside the prior")
     columns = [f"{t:.3g}" for t in np.linspace(0, 1, args.steps)]
-    write_result(target, x, lambda x: draw_strips(x, inputs, left=names, columns=columns), z=z)
+    write_result(
+        target,
+        x,
+        lambda x: draw_strips(x, inputs, columns_of(model), left=names, columns=columns),
+        z=z,
+    )
     return 0
 
 
@@ -103,7 +108,7 @@ def modes(words: list[str]) -> int:
     write_result(
         target,
         decode(model, z),
-        lambda x: draw_strips(x, left=left, columns=columns),
+        lambda x: draw_strips(x, None, columns_of(model), left=left, columns=columns),
         z=z,
         **found._asdict(),
     )
@@ -129,7 +134,9 @@ def grid(words: list[str]) -> int:
         )
     extent = extent_of(model.sample_codes(SHOWN))
     z = latent_grid(extent, args.number).numpy()
-    write_result(target, decode(model, z), lambda x: draw_lattice(x, extent), z=z)
+    write_result(
+        target, decode(model, z), lambda x: draw_lattice(x, extent, columns_of(model)), z=z
+    )
     return 0
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..classes import Label, known
 from ..codes import read_codes
 from ..data import to_float
-from .drawing import draw_pairs, draw_samples
+from .drawing import columns_of, draw_pairs, draw_samples
 from .files import write_result
 from .opening import feature_names, open_model, open_run, run_parser
 
@@ -56,7 +56,8 @@ def reconstruct(words: list[str]) -> int:
     if args.number > len(samples):
         raise ValueError(f"--number is {args.number}, but there are {len(samples)} samples.")
     x = to_float(next(samples.chunks(args.number)))
-    write_result(target, model.reconstruct(x), draw=lambda x_hat: draw_pairs(x, x_hat))
+    columns = columns_of(model)
+    write_result(target, model.reconstruct(x), lambda x_hat: draw_pairs(x, x_hat, columns))
     return 0
 
 
@@ -75,7 +76,8 @@ def sample(words: list[str]) -> int:
     model = open_model(args)
     label = label_from(args.label, getattr(model, "classes_", []))
     x_hat = model.sample(args.number, label=label, seed=args.seed)
-    write_result(target, x_hat, draw=draw_samples, names=feature_names(model))
+    columns = columns_of(model)
+    write_result(target, x_hat, lambda x: draw_samples(x, columns), names=feature_names(model))
     return 0
 
 
@@ -109,7 +111,8 @@ def decode(words: list[str]) -> int:
     target = parser.target(args)
     model = open_model(args)
     x_hat = model.inverse_transform(read_codes(Path(args.codes)))
-    write_result(target, x_hat, draw=draw_samples, names=feature_names(model))
+    columns = columns_of(model)
+    write_result(target, x_hat, lambda x: draw_samples(x, columns), names=feature_names(model))
     return 0
 
 
