@@ -63,7 +63,7 @@ def encodes(result):
     codes = np.array(result)
     assert codes.shape == (40, 2)
     assert np.isfinite(codes).all()
-    assert codes.std(axis=0).min() > 0.01  # not all at one point
+    assert len(np.unique(codes, axis=0)) == len(codes)
 
 
 SMALL = {
@@ -75,7 +75,7 @@ SMALL = {
     ),
     "accelerate_loop": Small({"epochs": 10, "cpu": True}, generates),
     "digits_shapes": Small(
-        {"epochs": 5, "umap": False, "out": "digits.png"},  # UMAP compiles for half a minute
+        {"epochs": 5, "umap": False, "out": "digits.png"},  # which compiles for long
         embeds,
         files=("digits.png",),
     ),
