@@ -96,7 +96,7 @@ def main(
             areas.setdefault(name, []).append(float(roc_auc_score(*curve(*scores))))
     print("| | ROC AUC | of each seed |\n|---|---|---|")
     for name, values in areas.items():
-        mean = f"{np.mean(values):.3f} ± {np.std(values):.3f}"
+        mean = f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
         print(f"| {name} | {mean} | {', '.join(f'{value:.3f}' for value in values)} |")
     draw(found).savefig(out)
     return areas

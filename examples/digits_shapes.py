@@ -93,6 +93,7 @@ def embed_umap(data: Digits, seed: int, decoded: int) -> Embedding:
 
 def draw(found: dict[str, Embedding], labels) -> Figure:
     figure = Figure(figsize=(3.2 * len(found), 6.6), dpi=110, layout="compressed")
+    figure.get_layout_engine().set(wspace=0.05)  # so that one's digits end before the next's
     axes = figure.subplots(2, len(found))
     for (name, embedding), (above, below) in zip(found.items(), axes.T, strict=True):
         if embedding.law is not None:

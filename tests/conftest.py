@@ -6,6 +6,7 @@ holds each call in the layers 0 to 2 against its jaxtyping annotation; nothing d
 
 import jaxtyping
 import matplotlib as mpl
+import numpy as np
 import pytest
 import torch
 
@@ -49,3 +50,20 @@ def unchecked():
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def write_idx(path, values):
+    sizes = b"".join(size.to_bytes(4) for size in values.shape)
+    path.write_bytes(bytes((0, 0, 8, values.ndim)) + sizes + values.tobytes())
+
+
+@pytest.fixture
+def mnist_like(tmp_path):
+    """A folder of IDX files with the names of MNIST's and few, random images."""
+    folder, rng = tmp_path / "idx", np.random.default_rng(0)
+    folder.mkdir()
+    for name, n in (("train", 200), ("t10k", 40)):
+        images, labels = (rng.integers(256, size=(n, 28, 28)), rng.integers(10, size=n))
+        write_idx(folder / f"{name}-images-idx3-ubyte", images.astype(np.uint8))
+        write_idx(folder / f"{name}-labels-idx1-ubyte", labels.astype(np.uint8))
+    return folder

@@ -1,4 +1,4 @@
-"""The numbers of a page are those that a run printed: its tables against the stored records."""
+"""The numbers of a page are those that a run printed, and what it links to is there."""
 
 import json
 import re
@@ -8,7 +8,10 @@ import pytest
 
 from swae.commands.publishing import flattened
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.glob("*.md")), ROOT / "examples" / "README.md"]
+LINK = re.compile(r"\]\(<?([^)\s>]+)|\b(?:src|href)=\"([^\"]+)\"")
 
 
 def printed_numbers():
@@ -47,10 +50,24 @@ def test_another_number_is_found():
     assert is_printed(f"{numbers[0]:.3f}", numbers)
 
 
-def test_every_figure_of_the_page_is_there():
-    for page in ("paper.md", "likelihood.md", "results.md", "performance.md"):
-        for file in re.findall(r"!\[[^]]*\]\(([^)]+)\)", (DOCS / page).read_text()):
-            assert (DOCS / file).is_file(), file
+def relative_links(text):
+    """Returns the files that a page links to or shows, without those of the web and of itself."""
+    targets = [markdown or html for markdown, html in LINK.findall(text)]
+    files = [target.partition("#")[0] for target in targets if "://" not in target]
+    return [file for file in files if file]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_relative_link_and_picture_is_there(page):
+    links = relative_links(page.read_text())
+    assert [file for file in links if not (page.parent / file).exists()] == []
+
+
+def test_links_of_every_kind_are_found():
+    text = """![a](b/c.png) [d](e.md#f) [g](#h) [i](https://j.k/l.md) [m](n.md "title")
+    <img src="o.png" width="9"> [![p](q.svg)](r/)"""
+    assert relative_links(text) == ["b/c.png", "e.md", "n.md", "o.png", "q.svg", "r/"]
+    assert all(relative_links(page.read_text()) for page in (PAGES[0], PAGES[-1]))
 
 
 @pytest.mark.parametrize("name", [f"fig{i}" for i in range(1, 8)])

@@ -25,23 +25,6 @@ def blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
 
 
-def write_idx(path, values):
-    sizes = b"".join(size.to_bytes(4) for size in values.shape)
-    path.write_bytes(bytes((0, 0, 8, values.ndim)) + sizes + values.tobytes())
-
-
-@pytest.fixture
-def mnist_like(tmp_path):
-    """A folder of IDX files with the names of MNIST's and few, random images."""
-    folder, rng = tmp_path / "idx", np.random.default_rng(0)
-    folder.mkdir()
-    for name, n in (("train", 200), ("t10k", 40)):
-        images, labels = (rng.integers(256, size=(n, 28, 28)), rng.integers(10, size=n))
-        write_idx(folder / f"{name}-images-idx3-ubyte", images.astype(np.uint8))
-        write_idx(folder / f"{name}-labels-idx1-ubyte", labels.astype(np.uint8))
-    return folder
-
-
 def commands():
     lines = "\n".join(blocks("sh")).splitlines()
     return [shlex.split(line, comments=True)[1:] for line in lines if line.startswith("swae ")]

@@ -104,7 +104,7 @@ def landing(rows: Sequence[Row], test: Samples) -> Figure:
         figure.text(x / width, y / height, text, ha="center", va="center", **style)
 
     shown = test.select(torch.randperm(len(test), generator=generator())[:SHOWN])
-    colours = colouring(shown.labels, SHOWN)
+    colours = colouring(shown.labels, len(shown))
     for i, row in enumerate(rows):
         bottom = FOOT + (len(rows) - 1 - i) * (SIDE + GAP)
         left, middle, right = (panel(figure, at, bottom, SIDE, SIDE) for at in lefts)
