@@ -10,7 +10,6 @@ Exit codes: 0 well; 2 usage or configuration; 3 bad data; 4 diverged; 5 storage;
 
 __all__ = ["main"]
 
-import difflib
 import importlib
 import os
 import signal
@@ -19,6 +18,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from .commands import HOME
+from .spelling import nearest
 
 COMMANDS = {
     "fit": "train an autoencoder on data",
@@ -81,8 +81,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"swae {importlib.import_module('swae').__version__}")
         return 0
     if words[0] not in COMMANDS:
-        near = difflib.get_close_matches(words[0], COMMANDS, n=1)
-        hint = f" Did you mean 'swae {near[0]}'?" if near else " 'swae --help' lists them."
+        near = nearest(words[0], COMMANDS)
+        hint = f" Did you mean 'swae {near}'?" if near else " 'swae --help' lists them."
         print(f"swae: there is no command {words[0]!r}.{hint}", file=sys.stderr)
         return 2
 

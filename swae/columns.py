@@ -22,7 +22,6 @@ __all__ = [
 ]
 
 import csv
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -31,6 +30,7 @@ from numpy.typing import NDArray
 
 from .data import DataError
 from .reading import tell
+from .spelling import nearest
 
 UNLABELLED = -1
 r"""The label of a sample that has none."""
@@ -96,12 +96,10 @@ def check_names(
 
 
 def no_such_column(where: object, there: Sequence[str], argument: str, name: str) -> str:
-    near = difflib.get_close_matches(name, there, n=1) or [
-        other for other in there if other.lower() == name.lower()
-    ]
+    near = nearest(name, there)
     some = ", ".join(map(repr, there[:8])) + (", ..." if len(there) > 8 else "")
     wanted = "a column" if argument == "label_column" else "columns"
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = f" Did you mean {near!r}?" if near else ""
     return f"{argument} must be {wanted} of {where} ({some}), got {name!r}.{hint}"
 
 

@@ -6,7 +6,6 @@ is what a parameter that nobody gave falls back to.
 
 __all__ = ["Parser", "add_data_flags", "add_model_flags", "as_flags"]
 
-import difflib
 import inspect
 import re
 import sys
@@ -20,25 +19,31 @@ from jsonargparse import ArgumentParser
 
 from .autoencoder import Reconstruction
 from .estimator import SWAE
+from .spelling import nearest
 
 IN_PYTHON_ONLY = ("encoder", "decoder")
 r"""Parameters that no flag can give."""
 
 
-def sizes(value: Any) -> tuple[int, ...] | None:  # noqa: ANN401 - a word, or what YAML holds
+@final
+class Sizes:
     r"""Reads a shape: ``1,28,28``, ``1x28x28`` or a list of numbers."""
 
-    if value in (None, "null", "None"):
-        return None
-    parts = re.split(r"[,x]", value.strip("[]() ")) if isinstance(value, str) else value
-    try:
-        return tuple(int(part) for part in parts)
-    except (TypeError, ValueError):
-        raise ValueError from None  # which the parser puts into words
+    def __call__(self, value: Any) -> tuple[int, ...] | None:  # noqa: ANN401 - a word, or YAML's
+        if value in (None, "null", "None"):
+            return None
+        parts = re.split(r"[,x]", value.strip("[]() ")) if isinstance(value, str) else value
+        try:
+            return tuple(int(part) for part in parts)
+        except (TypeError, ValueError):
+            raise ValueError from None  # which the parser puts into words
+
+    def __repr__(self) -> str:
+        return "sizes"  # what the help and the parser's errors call it
 
 
 TYPES: dict[str, Any] = {
-    "image_shape": sizes,
+    "image_shape": Sizes(),
     "prior": str | None,
     "p": float,
     "reconstruction": Reconstruction | None,
@@ -106,8 +111,9 @@ class Parser(ArgumentParser):
                 self.error(self.unknown(name, known))
 
     def unknown(self, name: str, known: list[str]) -> str:
-        near = difflib.get_close_matches(name, known, n=1)
-        return f"There is no option {name}." + (f" Did you mean {near[0]}?" if near else "")
+        near = nearest(name.removeprefix("--"), [option.removeprefix("--") for option in known])
+        dashes = name[: len(name) - len(name.removeprefix("--"))]
+        return f"There is no option {name}." + (f" Did you mean {dashes}{near}?" if near else "")
 
     def from_config(self, args: Any, name: str) -> Any:  # noqa: ANN401 - whatever it holds
         r"""Returns a setting of the files that --config named, where a word may be left out."""
@@ -147,8 +153,8 @@ class Parser(ArgumentParser):
         known = literals(hint)
         wanted = f" {', '.join(map(str, known))}" if known else " of another type"
         wanted = f" one of{wanted}" if len(known) > 1 else wanted
-        near = difflib.get_close_matches(got, [str(name) for name in known], n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        near = nearest(got, map(str, known))
+        hint = f" Did you mean {near}?" if near else ""
         return f"--{key.replace('_', '-')} has to be{wanted}, but is {got!r}.{hint}"
 
     def model_settings(self, args: Any) -> dict[str, Any]:  # noqa: ANN401 - parsed flags
@@ -204,7 +210,7 @@ def add_model_flags(parser: Parser) -> None:
     parser.add_argument("--config", action="config", help="YAML file of settings; flags beat it.")
     hints = typing.get_type_hints(SWAE.__init__)
     helps = {
-        param.arg_name: " ".join((param.description or "").split())
+        param.arg_name: in_a_shell(" ".join((param.description or "").split()))
         for param in docstring_parser.parse(inspect.getdoc(SWAE) or "").params
     }
     for name, parameter in model_parameters().items():
@@ -214,6 +220,17 @@ def add_model_flags(parser: Parser) -> None:
             default=parameter.default,
             help=helps.get(name, ""),
         )
+
+
+def in_a_shell(what: str) -> str:
+    r"""Leaves out what can be done in Python alone: a sentence, or a part after a comma.
+
+    Example:
+        >>> in_a_shell("A name, or in Python a function; None is mse. In Python an array too.")
+        'A name; None is mse.'
+    """
+
+    return re.sub(r",? (or )?in Python [^.;]*(?=[.;])|(?:^| )In Python [^.]*\.", "", what).strip()
 
 
 def add_data_flags(parser: Parser) -> None:

@@ -12,7 +12,6 @@ follows from the data:
 
 __all__ = ["batch_size", "check", "in_unit_interval", "output_for", "resolve", "setting"]
 
-import difflib
 from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any, get_args
@@ -35,6 +34,7 @@ from .presets import (
     check_switch,
 )
 from .projections import resolve as resolve_slices
+from .spelling import nearest
 from .steering import multiple_of
 from .training import device_for, precision_for
 
@@ -45,8 +45,7 @@ def setting(params: Params, name: str) -> Any:  # noqa: ANN401 - parameters are 
     r"""Returns a parameter, or what the preset says where it is None."""
 
     preset, value = params["preset"], params[name]
-    if preset not in get_args(Preset):
-        raise ValueError(f"preset has to be one of {get_args(Preset)}, but is {preset!r}.")
+    check_name("preset", preset, get_args(Preset))
     if name == "prior" and value is None and params["conditional"]:
         return "mixture"  # labels choose a component
     return PRESETS[preset].get(name) if value is None else value
@@ -92,8 +91,8 @@ def check(params: Params) -> None:
 def check_name(name: str, value: Any, known: Sequence[str]) -> None:  # noqa: ANN401 - to be judged
     if value in known:
         return
-    near = difflib.get_close_matches(str(value), known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    near = nearest(value, known)
+    hint = f" Did you mean {near!r}?" if near else ""
     raise ValueError(f"{name} has to be one of {known}, but is {value!r}.{hint}")
 
 

@@ -54,7 +54,6 @@ run that is resumed goes on exactly.
 
 __all__ = ["Steering", "check_reg_weight", "multiple_of"]
 
-import difflib
 import math
 from numbers import Real
 from typing import Any, final
@@ -62,6 +61,8 @@ from typing import Any, final
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from .spelling import nearest
 
 MULTIPLE = 1.1
 r"""What ``auto`` stands for: the multiple :math:`\rho` of the null."""
@@ -190,11 +191,11 @@ def logarithm(a: Float[Tensor, ""], b: Float[Tensor, ""]) -> Float[Tensor, ""]:
     return (a.log() - b.log()).nan_to_num(nan=0.0).clamp(math.log(LOWEST), math.log(HIGHEST))
 
 
-def check_multiple(multiple: object, got: object = None) -> None:
+def check_multiple(multiple: object) -> None:
     if not isinstance(multiple, Real) or not 1 < float(multiple) < math.inf:
         raise ValueError(
             "The multiple of the null that a weight is steered to has to be a finite number > 1, "
-            f"but is {got or multiple!r}: even samples of the prior score 1."
+            f"but is {multiple!r}: even samples of the prior score 1."
         )
 
 
@@ -219,16 +220,19 @@ def multiple_of(reg_weight: Any) -> float | None:  # noqa: ANN401 - to be judged
         return None
     word, colon, number = reg_weight.partition(":")
     if word != "auto":
-        near = difflib.get_close_matches(word, ["auto"])
+        near = nearest(word, ["auto"])
         hint = " Did you mean 'auto'?" if near else " 'auto' and 'auto:1.5' find it."
         raise ValueError(f"reg_weight has to be {WANTED}, but is {reg_weight!r}.{hint}")
     if not colon:
         return MULTIPLE
     try:
         multiple = float(number)
+        check_multiple(multiple)
     except ValueError:
-        multiple = math.nan
-    check_multiple(multiple, reg_weight)
+        raise ValueError(
+            "reg_weight has to be 'auto', or 'auto:' and a finite number > 1 as 'auto:1.5', but "
+            f"is {reg_weight!r}: even samples of the prior have 1 times the null."
+        ) from None
     return multiple
 
 

@@ -486,6 +486,15 @@ def test_evaluate_prints_one_object(here, capsys):
     assert json.loads(capsys.readouterr().out)["n"] == 48
 
 
+def test_help_speaks_of_no_python(capsys):
+    assert main(["fit", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "Python" not in text
+    assert "<" not in text
+    assert "samples:FILE (.npy, .npz, .csv). " in " ".join(text.split())
+    assert "bce, l1, mse; None" in " ".join(text.split())
+
+
 @pytest.mark.parametrize("command", ["evaluate", "reconstruct", "encode", "modes"])
 def test_help_says_how_other_images_are_framed(command, capsys):
     assert main([command, "--help"]) == 0
@@ -715,6 +724,9 @@ def test_the_images_of_another_folder_are_resized_as_the_run_s_were(here):
         (["sample", "run", "--seed", "x"], ["--seed has to be a whole number, but is 'x'"]),
         (["reconstruct", "run", "-n", "-2"], ["--number has to be at least 1, but is -2"]),
         (["decode", "run", "none.npy"], ["There is no file none.npy"]),
+        (["decode", "run", "list.yaml"], ["list.yaml has to end in .npy, .npz or .csv"]),
+        (["evaluate", "run", "none.csv"], ["swae: none.csv does not exist"]),
+        (["fit", "data.npz", "--network", "MLP"], ["Did you mean mlp?"]),
     ],
 )
 def test_usage(here, capsys, words, sentences):
@@ -812,7 +824,7 @@ def test_more_broken_images_are_refused(here, capsys):
         (np.zeros((4, 3)), ["Z has to have 2 columns", "have shape (3,)"]),
         (np.zeros(4), ["codes.npy has to hold codes", "(4,)"]),
         (np.array([[0, 0], [0, np.inf]]), ["row 1"]),
-        (np.array([[{}]]), ["codes.npy cannot be read"]),
+        (np.array([[{}]]), ["codes.npy has to hold codes as numbers, but holds objects"]),
     ],
 )
 def test_bad_codes(here, capsys, codes, sentences):

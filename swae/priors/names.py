@@ -2,11 +2,11 @@ r"""The names by which files and flags give a prior: a closed list."""
 
 __all__ = ["FILES", "name_of", "prior_from_name"]
 
-import difflib
 import inspect
 import math
 from collections.abc import Callable
 
+from ..spelling import nearest
 from .law import Prior
 from .mixture import Mixture
 from .shapes import Ball, Bowl, Circle, Normal, Ring, Sphere, Uniform
@@ -22,6 +22,9 @@ NAMED: dict[str, Callable[..., Prior]] = {
     "mixture": Mixture.on_circle,
 }
 r"""The closed list of the names that files and flags may give."""
+
+OTHERS = {"gaussian": "normal", "gauss": "normal", "gmm": "mixture", "disc": "ball"}
+r"""What others call a law of ours."""
 
 FILES = ("image", "samples")
 r"""What may stand before a colon and the name of a file, for :mod:`swae.laws` to open."""
@@ -50,8 +53,9 @@ def prior_from_name(spec: str, dim: int, *, stratified: bool = False) -> Prior:
 
     name, _, rest = spec.partition(":")
     if name not in NAMED:
-        files = [f"{kind}:FILE" for kind in FILES]
-        raise ValueError(unknown("prior", name, [*NAMED, *files]))
+        laws = ", ".join([*NAMED, *(f"{kind}:FILE" for kind in FILES)])
+        near = OTHERS.get(name.lower()) or nearest(name, [*NAMED, *FILES])
+        raise ValueError(f"There is no prior {name!r}; known are {laws}.{did_you_mean(near)}")
 
     known = inspect.signature(NAMED[name]).parameters
     parsed = [parse_number(part, name, list(known)) for part in rest.split(",") if part]
@@ -91,8 +95,13 @@ def name_of(prior: Prior) -> str | None:
 def parse_number(part: str, name: str, known: list[str]) -> tuple[str, float]:
     key, equals, value = part.partition("=")
     names = [k for k in known if k not in ("dim", "stratified")]
+    if not names:
+        raise ValueError(f"The prior {name!r} takes no numbers, but is given {part!r}.")
     if key not in names:
-        raise ValueError(unknown(f"number of the prior {name!r}", key, names))
+        raise ValueError(
+            f"The prior {name!r} takes {', '.join(f'{k}=NUMBER' for k in names)}, but is "
+            f"given {part!r}.{did_you_mean(nearest(key, names))}"
+        )
     try:
         number = float(value) if equals else math.nan
     except ValueError:
@@ -103,7 +112,5 @@ def parse_number(part: str, name: str, known: list[str]) -> tuple[str, float]:
     return key, int(number) if key == "components" and number == int(number) else number
 
 
-def unknown(what: str, got: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(got, known, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"There is no {what} {got!r}; known are {', '.join(known) or 'none'}.{hint}"
+def did_you_mean(near: str | None) -> str:
+    return f" Did you mean {near!r}?" if near else ""
