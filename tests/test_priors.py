@@ -302,7 +302,7 @@ def test_a_named_ring_is_stratified_on_demand():
         (
             "ring:raduis=2",
             2,
-            "takes radius=NUMBER, sigma=NUMBER, .*'raduis=2'. Did you mean 'radius'",
+            "takes radius=NUMBER, .*'raduis=2'. Did you mean 'radius'",
         ),
         ("ring:dim=3", 2, "prior 'ring' takes radius=NUMBER, .* is given 'dim=3'"),
         ("uniform:radius=2", 2, "'uniform' takes no numbers, but is given 'radius=2'"),
