@@ -335,7 +335,7 @@ def check_settings(
         near = nearest(reconstruction, get_args(Reconstruction))
         raise ValueError(
             f"reconstruction has to be one of {get_args(Reconstruction)} or a function, "
-            f"but is {reconstruction!r}." + (f" Did you mean {near!r}?" if near else "")
+            f"but is {reconstruction!r}.{near}"
         )
     if output not in get_args(Output):
         raise ValueError(f"output has to be one of {get_args(Output)}, but is {output!r}.")

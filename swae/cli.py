@@ -81,8 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"swae {importlib.import_module('swae').__version__}")
         return 0
     if words[0] not in COMMANDS:
-        near = nearest(words[0], COMMANDS)
-        hint = f" Did you mean 'swae {near}'?" if near else " 'swae --help' lists them."
+        hint = nearest(words[0], COMMANDS, "'swae {}'") or " 'swae --help' lists them."
         print(f"swae: there is no command {words[0]!r}.{hint}", file=sys.stderr)
         return 2
 

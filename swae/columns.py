@@ -96,10 +96,9 @@ def check_names(
 
 
 def no_such_column(where: object, there: Sequence[str], argument: str, name: str) -> str:
-    near = nearest(name, there)
     some = ", ".join(map(repr, there[:8])) + (", ..." if len(there) > 8 else "")
     wanted = "a column" if argument == "label_column" else "columns"
-    hint = f" Did you mean {near!r}?" if near else ""
+    hint = nearest(name, there)
     return f"{argument} must be {wanted} of {where} ({some}), got {name!r}.{hint}"
 
 

@@ -111,9 +111,10 @@ class Parser(ArgumentParser):
                 self.error(self.unknown(name, known))
 
     def unknown(self, name: str, known: list[str]) -> str:
-        near = nearest(name.removeprefix("--"), [option.removeprefix("--") for option in known])
+        words = [option.removeprefix("--") for option in known]
         dashes = name[: len(name) - len(name.removeprefix("--"))]
-        return f"There is no option {name}." + (f" Did you mean {dashes}{near}?" if near else "")
+        near = nearest(name.removeprefix("--"), words, dashes + "{}")
+        return f"There is no option {name}.{near}"
 
     def from_config(self, args: Any, name: str) -> Any:  # noqa: ANN401 - whatever it holds
         r"""Returns a setting of the files that --config named, where a word may be left out."""
@@ -153,8 +154,7 @@ class Parser(ArgumentParser):
         known = literals(hint)
         wanted = f" {', '.join(map(str, known))}" if known else " of another type"
         wanted = f" one of{wanted}" if len(known) > 1 else wanted
-        near = nearest(got, map(str, known))
-        hint = f" Did you mean {near}?" if near else ""
+        hint = nearest(got, known, "{}")
         return f"--{key.replace('_', '-')} has to be{wanted}, but is {got!r}.{hint}"
 
     def model_settings(self, args: Any) -> dict[str, Any]:  # noqa: ANN401 - parsed flags

@@ -91,8 +91,7 @@ def check(params: Params) -> None:
 def check_name(name: str, value: Any, known: Sequence[str]) -> None:  # noqa: ANN401 - to be judged
     if value in known:
         return
-    near = nearest(value, known)
-    hint = f" Did you mean {near!r}?" if near else ""
+    hint = nearest(value, known)
     raise ValueError(f"{name} has to be one of {known}, but is {value!r}.{hint}")
 
 

@@ -241,12 +241,11 @@ def root_of(data_dir: str | Path | None) -> Path | None:
 
 
 def no_such_source(source: str | Path) -> ValueError:
-    near = nearest(source, NAMES)
     state = "is no data that is known" if os.path.lexists(expanded(source)) else "does not exist"
     return ValueError(
         f"{source} {state}: source must be {', '.join(map(repr, NAMES))}, a folder of images, a "
         ".npy, .npz, .csv, .tsv or .parquet file, or 'datasets:...'."
-        + (f" Did you mean {near!r}?" if near else " Check the spelling.")
+        + (nearest(source, NAMES) or " Check the spelling.")
     )
 
 

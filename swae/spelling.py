@@ -1,4 +1,4 @@
-r"""The name that was meant, where another one was given."""
+r"""What somebody may have meant whose word nobody knows."""
 
 __all__ = ["nearest"]
 
@@ -7,34 +7,34 @@ import re
 from collections.abc import Iterable
 
 
-def nearest(word: object, known: Iterable[str]) -> str | None:
-    r"""Returns the known name that is most like a word.
+def nearest(name: object, known: Iterable[object], form: str = "{!r}") -> str:
+    r"""Asks whether the nearest of the names that are known was meant.
 
     Capitals do not count. A name that begins with the word is near, then one whose parts begin
     with its letters, then one that is spelt alike.
 
     Arguments:
-        word: What was given.
-        known: The names that there are.
+        name: What was given.
+        known: The names.
+        form: How the sentence shows a name.
 
     Returns:
-        The name, :py:`None` where none is near.
+        A sentence with a space before it, or nothing where no name is near.
 
     Example:
+        >>> nearest("rung", ["ring", "ball"]), nearest("cube", ["ring", "ball"])
+        (" Did you mean 'ring'?", '')
         >>> names = ("convolutional", "mlp", "sliced-wasserstein")
-        >>> [nearest(word, names) for word in ("MLP", "conv", "sw", "mpl", "")]
-        ['mlp', 'convolutional', 'sliced-wasserstein', 'mlp', None]
+        >>> [nearest(word, names, "{}") for word in ("MLP", "conv", "sw")]
+        [' Did you mean mlp?', ' Did you mean convolutional?', ' Did you mean sliced-wasserstein?']
     """
 
-    wanted, names = str(word).lower(), {name.lower(): name for name in known}
-    if not wanted:
-        return None
-    if wanted in names:
-        return names[wanted]
-    begun = [name for name in names if name.startswith(wanted)]
-    begun += [name for name in names if initials(name) == wanted]
-    begun += difflib.get_close_matches(wanted, names, n=1)
-    return names[begun[0]] if begun else None
+    word, names = str(name).lower(), {str(other).lower(): str(other) for other in known}
+    near = [other for other in names if other == word]
+    near += [other for other in names if word and other.startswith(word)]
+    near += [other for other in names if initials(other) == word]
+    near += difflib.get_close_matches(word, names, n=1)
+    return f" Did you mean {form.format(names[near[0]])}?" if near else ""
 
 
 def initials(name: str) -> str | None:

@@ -220,8 +220,7 @@ def multiple_of(reg_weight: Any) -> float | None:  # noqa: ANN401 - to be judged
         return None
     word, colon, number = reg_weight.partition(":")
     if word != "auto":
-        near = nearest(word, ["auto"])
-        hint = " Did you mean 'auto'?" if near else " 'auto' and 'auto:1.5' find it."
+        hint = nearest(word, ["auto"]) or " 'auto' and 'auto:1.5' find it."
         raise ValueError(f"reg_weight has to be {WANTED}, but is {reg_weight!r}.{hint}")
     if not colon:
         return MULTIPLE

@@ -54,8 +54,8 @@ def prior_from_name(spec: str, dim: int, *, stratified: bool = False) -> Prior:
     name, _, rest = spec.partition(":")
     if name not in NAMED:
         laws = ", ".join([*NAMED, *(f"{kind}:FILE" for kind in FILES)])
-        near = OTHERS.get(name.lower()) or nearest(name, [*NAMED, *FILES])
-        raise ValueError(f"There is no prior {name!r}; known are {laws}.{did_you_mean(near)}")
+        near = nearest(OTHERS.get(name.lower(), name), [*NAMED, *FILES])
+        raise ValueError(f"There is no prior {name!r}; known are {laws}.{near}")
 
     known = inspect.signature(NAMED[name]).parameters
     parsed = [parse_number(part, name, list(known)) for part in rest.split(",") if part]
@@ -100,7 +100,7 @@ def parse_number(part: str, name: str, known: list[str]) -> tuple[str, float]:
     if key not in names:
         raise ValueError(
             f"The prior {name!r} takes {', '.join(f'{k}=NUMBER' for k in names)}, but is "
-            f"given {part!r}.{did_you_mean(nearest(key, names))}"
+            f"given {part!r}.{nearest(key, names)}"
         )
     try:
         number = float(value) if equals else math.nan
@@ -110,7 +110,3 @@ def parse_number(part: str, name: str, known: list[str]) -> tuple[str, float]:
         raise ValueError(f"{key} of the prior {name!r} has to be a number, but is {value!r}.")
 
     return key, int(number) if key == "components" and number == int(number) else number
-
-
-def did_you_mean(near: str | None) -> str:
-    return f" Did you mean {near!r}?" if near else ""
