@@ -91,7 +91,7 @@ def check(params: Params) -> None:
 def check_name(name: str, value: Any, known: Sequence[str]) -> None:  # noqa: ANN401 - to be judged
     if value in known:
         return
-    hint = nearest(value, known)
+    hint = nearest(str(value), known)
     raise ValueError(f"{name} has to be one of {known}, but is {value!r}.{hint}")
 
 
