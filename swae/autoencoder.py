@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from .priors import Prior
 from .scaling import Scaling
+from .spelling import nearest
 from .steering import Steering, check_reg_weight, multiple_of
 from .univariate import at_least_single
 
@@ -331,9 +332,10 @@ def check_settings(
     reg_weight: float | str,
 ) -> None:
     if not callable(reconstruction) and reconstruction not in get_args(Reconstruction):
+        near = nearest(reconstruction, get_args(Reconstruction))
         raise ValueError(
             f"reconstruction has to be one of {get_args(Reconstruction)} or a function, "
-            f"but is {reconstruction!r}."
+            f"but is {reconstruction!r}.{near}"
         )
     if output not in get_args(Output):
         raise ValueError(f"output has to be one of {get_args(Output)}, but is {output!r}.")

@@ -97,10 +97,9 @@ def check_names(
 
 
 def no_such_column(where: object, there: Sequence[str], argument: str, name: str) -> str:
-    same = [other for other in there if other.lower() == name.lower()]
     some = ", ".join(map(repr, there[:8])) + (", ..." if len(there) > 8 else "")
     wanted = "a column" if argument == "label_column" else "columns"
-    hint = nearest(name, there) or nearest("".join(same[:1]), same)
+    hint = nearest(name, there)
     return f"{argument} must be {wanted} of {where} ({some}), got {name!r}.{hint}"
 
 

@@ -61,13 +61,13 @@ def hold_back(samples: Samples, params: Mapping[str, Any]) -> tuple[Samples, Sam
         raise ValueError("X has to hold at least 2 samples to train on, but holds 1 sample.")
     if size == 0:
         return samples, None
-    size = int(size) if size >= 1 else size
-    if not 0 < size < n:
+    held_back = int(size) if size >= 1 else max(1, round(n * size))
+    if not 0 < held_back < n:
         raise ValueError(
             f"validation_size has to leave samples to train on and samples to judge by, but is "
             f"{size!r} of {n}; 0 holds none back."
         )
-    kept, held = holdout(n, size, seed=params["random_state"])
+    kept, held = holdout(n, held_back, seed=params["random_state"])
     if params["conditional"]:
         kept, held = with_each_class(cast(Tensor, samples.labels).cpu(), kept, held)
     return samples.select(kept), samples.select(held)

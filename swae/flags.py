@@ -25,20 +25,25 @@ IN_PYTHON_ONLY = ("encoder", "decoder")
 r"""Parameters that no flag can give."""
 
 
-def sizes(value: Any) -> tuple[int, ...] | None:  # noqa: ANN401 - a word, or what YAML holds
+@final
+class Sizes:
     r"""Reads a shape: ``1,28,28``, ``1x28x28`` or a list of numbers."""
 
-    if value in (None, "null", "None"):
-        return None
-    parts = re.split(r"[,x]", value.strip("[]() ")) if isinstance(value, str) else value
-    try:
-        return tuple(int(part) for part in parts)
-    except (TypeError, ValueError):
-        raise ValueError from None  # which the parser puts into words
+    def __call__(self, value: Any) -> tuple[int, ...] | None:  # noqa: ANN401 - a word, or YAML's
+        if value in (None, "null", "None"):
+            return None
+        parts = re.split(r"[,x]", value.strip("[]() ")) if isinstance(value, str) else value
+        try:
+            return tuple(int(part) for part in parts)
+        except (TypeError, ValueError):
+            raise ValueError from None  # which the parser puts into words
+
+    def __repr__(self) -> str:
+        return "sizes"  # what the help and the parser's errors call it
 
 
 TYPES: dict[str, Any] = {
-    "image_shape": sizes,
+    "image_shape": Sizes(),
     "prior": str | None,
     "p": float,
     "reconstruction": Reconstruction | None,
@@ -106,7 +111,10 @@ class Parser(ArgumentParser):
                 self.error(self.unknown(name, known))
 
     def unknown(self, name: str, known: list[str]) -> str:
-        return f"There is no option {name}.{nearest(name, known, '{}')}"
+        words = [option.removeprefix("--") for option in known]
+        dashes = name[: len(name) - len(name.removeprefix("--"))]
+        near = nearest(name.removeprefix("--"), words, dashes + "{}")
+        return f"There is no option {name}.{near}"
 
     def from_config(self, args: Any, name: str) -> Any:  # noqa: ANN401 - whatever it holds
         r"""Returns a setting of the files that --config named, where a word may be left out."""
@@ -202,7 +210,7 @@ def add_model_flags(parser: Parser) -> None:
     parser.add_argument("--config", action="config", help="YAML file of settings; flags beat it.")
     hints = typing.get_type_hints(SWAE.__init__)
     helps = {
-        param.arg_name: " ".join((param.description or "").split())
+        param.arg_name: in_a_shell(" ".join((param.description or "").split()))
         for param in docstring_parser.parse(inspect.getdoc(SWAE) or "").params
     }
     for name, parameter in model_parameters().items():
@@ -212,6 +220,17 @@ def add_model_flags(parser: Parser) -> None:
             default=parameter.default,
             help=helps.get(name, ""),
         )
+
+
+def in_a_shell(what: str) -> str:
+    r"""Leaves out what can be done in Python alone: a sentence, or a part after a comma.
+
+    Example:
+        >>> in_a_shell("A name, or in Python a function; None is mse. In Python an array too.")
+        'A name; None is mse.'
+    """
+
+    return re.sub(r",? (or )?in Python [^.;]*(?=[.;])|(?:^| )In Python [^.]*\.", "", what).strip()
 
 
 def add_data_flags(parser: Parser) -> None:

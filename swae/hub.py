@@ -204,6 +204,20 @@ def part_of(
     return part, own
 
 
+def has_test(source: str) -> bool:
+    r"""Tells whether a data set has both splits.
+
+    Arguments:
+        source: The source, `datasets:NAME` or `datasets:FOLDER`.
+
+    Raises:
+        ValueError: If the library is not installed or there is no such folder.
+        DataError: If the data set cannot be read.
+    """
+
+    return part_of(source, open_splits(source), "test")[1]
+
+
 def own_label(features: Mapping[str, Any], columns: Sequence[str] | None) -> str | None:
     r"""Returns the only column of classes, unless it is a feature."""
 

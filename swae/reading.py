@@ -4,7 +4,7 @@ The content of a file is never trusted: a parser that stumbles over it may raise
 and what arrives at a user is one sentence that names the file.
 """
 
-__all__ = ["first_line", "reading", "samples_from", "tell"]
+__all__ = ["first_line", "reading", "samples_from", "tell", "utf8"]
 
 import functools
 import logging
@@ -47,6 +47,20 @@ def reading(what: Path | str) -> Iterator[None]:
         raise DataError(
             f"{what} cannot be read ({reason}): replace it by an intact one."
         ) from error
+
+
+@contextmanager
+def utf8(path: Path) -> Iterator[None]:
+    r"""Says of text in another encoding how to mend it.
+
+    Raises:
+        DataError: Instead of :py:`UnicodeDecodeError`.
+    """
+
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not text in UTF-8: save it as UTF-8.") from error
 
 
 def first_line(error: BaseException) -> str:

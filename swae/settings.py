@@ -55,8 +55,7 @@ def setting(params: Params, name: str) -> Any:  # noqa: ANN401 - parameters are 
     r"""Returns a parameter, or what the preset says where it is None."""
 
     preset, value = params["preset"], params[name]
-    if preset not in get_args(Preset):
-        raise ValueError(f"preset has to be one of {get_args(Preset)}, but is {preset!r}.")
+    check_name("preset", preset, get_args(Preset))
     if name == "prior" and value is None and params["conditional"]:
         return "mixture"  # labels choose a component
     return PRESETS[preset].get(name) if value is None else value

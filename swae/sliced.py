@@ -31,6 +31,7 @@ from .projections import Slices, draw, resolve
 from .univariate import (
     Cost,
     at_least_single,
+    check_convex,
     check_dtypes,
     cost_function,
     is_transformed,
@@ -194,6 +195,8 @@ class SlicedWassersteinLoss(nn.Module):
             if not isinstance(size, int) or size < 1:
                 raise ValueError(f"{name} has to be a whole number >= 1, but is {size!r}.")
         cost_function(p)
+        if callable(p):
+            check_convex(p)
 
         self.prior = prior
         self.n_projections = n_projections

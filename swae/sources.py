@@ -12,6 +12,7 @@ __all__ = [
     "from_anywhere",
     "has_columns",
     "has_images",
+    "has_test",
     "is_table",
     "load",
 ]
@@ -25,7 +26,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, final, get_args
 
 import numpy as np
 import torch
@@ -40,8 +41,8 @@ from .images import Framing
 from .reading import reading, samples_from
 from .spelling import nearest
 
-Split = Literal["train", "test"]
-r"""The names of the splits."""
+Split = Literal["train", "test", "all"]
+r"""The names of the splits; all is of a source without a test split of its own."""
 
 HELD_OUT = 0.2
 r"""The share of a source without a test split that is held out for one."""
@@ -75,13 +76,14 @@ def load(
     | `datasets:FOLDER`          | one in a folder                                             |
 
     Where a source has no test split of its own, one in five samples is held out, drawn by the
-    seed. A folder has one if it has sub-folders `train` and `test`, an archive if it has `x_test`.
+    seed; the split `all` is every sample, in the source's order. A folder has a test split if it
+    has sub-folders `train` and `test`, an archive if it has `x_test`.
     The names win over files of the same name; write `./digits` for a folder. The label
     :math:`-1` means not labelled.
 
     Arguments:
         source: The name, folder or file.
-        split: The split, train or test.
+        split: The split: train, test or all.
         data_dir: The folder where MNIST's IDX files lie, or CelebA's. If :py:`None`, the
             environment variable `SWAE_DATA` names it.
         seed: The seed of the held-out samples.
@@ -93,7 +95,8 @@ def load(
             all.
 
     Raises:
-        ValueError: If there is no such source, split or column, or a library is not installed.
+        ValueError: If there is no such source, split or column, all is asked of a source with a
+            test split of its own, or a library is not installed.
         DataError: If the source cannot be found, read, or brought under the contract.
         OSError: If the cache of a large folder (:mod:`swae.cache`) cannot be written.
 
@@ -102,19 +105,25 @@ def load(
         torch.Size([1438, 1, 8, 8])
     """
 
-    if split not in ("train", "test"):
-        raise ValueError(f"split must be 'train' or 'test', got {split!r}.")
+    if split not in get_args(Split):
+        raise ValueError(f"split must be 'train', 'test' or 'all', got {split!r}.")
     framing, named, path = Framing(image_size, crop), is_named(source), expanded(source)
     check_options(source, framing, label_column, columns)
+    if split == "all" and has_test(source):
+        raise ValueError(
+            f"split must be 'train' or 'test' where a source has both, as {str(source)!r}, got "
+            "'all': take one after the other."
+        )
+    part: Literal["train", "test"] = "train" if split == "all" else split
     if named and has_images(source):
         root = root_of(data_dir)
-        return celeba.read(split, root, image_size=image_size, crop=crop, progress=progress)
+        return celeba.read(part, root, image_size=image_size, crop=crop, progress=progress)
     if named:
         return SOURCES[str(source)](split, None if data_dir is None else Path(data_dir), seed)
     if hub.is_ours(source):
         read, own = hub.read(
             str(source),
-            split,
+            part,
             framing=framing,
             label_column=label_column,
             columns=columns,
@@ -161,6 +170,34 @@ def has_images(source: str | Path) -> bool:
     return hub.is_ours(source) or os.path.isdir(expanded(source))
 
 
+def has_test(source: str | Path) -> bool:
+    r"""Tells whether a source has a test split of its own.
+
+    Raises:
+        DataError: If it cannot be read.
+
+    Example:
+        >>> has_test("mnist"), has_test("digits")
+        (True, False)
+    """
+
+    path = expanded(source)
+    if is_named(source):
+        return str(source) != "digits"
+    if hub.is_ours(source):
+        return hub.has_test(str(source))
+    if os.path.isdir(path):
+        return has_parts(path)
+    if not is_file(path, (".npz",)):
+        return False
+    with reading(path), zipfile.ZipFile(path) as archive:
+        return "x_test.npy" in archive.namelist()
+
+
+def has_parts(folder: Path) -> bool:
+    return all((folder / name).is_dir() for name in ("train", "test"))
+
+
 def is_table(source: str | Path) -> bool:
     r"""Tells whether a source is a table, were it a file that is not there."""
 
@@ -204,17 +241,19 @@ def root_of(data_dir: str | Path | None) -> Path | None:
 
 
 def no_such_source(source: str | Path) -> ValueError:
-    state = "is none of these" if os.path.lexists(source) else "does not exist"
+    state = "is no data that is known" if os.path.lexists(expanded(source)) else "does not exist"
     return ValueError(
-        f"source must be {', '.join(map(repr, NAMES))}, a folder of images, a .npy, .npz, .csv, "
-        f".tsv or .parquet file, or 'datasets:...', got {str(source)!r}, which {state}."
-        + (nearest(str(source).lower(), NAMES) or " Check the spelling.")
+        f"{source} {state}: source must be {', '.join(map(repr, NAMES))}, a folder of images, a "
+        ".npy, .npz, .csv, .tsv or .parquet file, or 'datasets:...'."
+        + (nearest(source, NAMES) or " Check the spelling.")
     )
 
 
 def drawn_part(samples: Samples, split: Split, seed: int) -> Samples:
-    """Takes one side of the split that is drawn where a source has none."""
+    """Takes one side of the split that is drawn where a source has none, or both."""
 
+    if split == "all":
+        return samples
     if len(samples) < 2:
         raise DataError("There must be at least 2 samples to hold one out for the test, got 1.")
     kept, held_out = holdout(len(samples), HELD_OUT, seed=seed)
@@ -224,7 +263,7 @@ def drawn_part(samples: Samples, split: Split, seed: int) -> Samples:
 def read_images(
     path: Path, split: Split, seed: int, framing: Framing, progress: Progress | None
 ) -> Samples:
-    own = all((path / name).is_dir() for name in ("train", "test"))
+    own = has_parts(path)
     read = open_folder(path / split if own else path, framing, progress=progress)
     labels, names = images.classes(read.files)
     samples = Samples(read.x, labels, read.rejected, read.digest, classes=names)

@@ -3,11 +3,15 @@ r"""What somebody may have meant whose word nobody knows."""
 __all__ = ["nearest"]
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
-def nearest(name: str, known: Iterable[object], form: str = "{!r}") -> str:
+def nearest(name: object, known: Iterable[object], form: str = "{!r}") -> str:
     r"""Asks whether the nearest of the names that are known was meant.
+
+    Capitals do not count. A name that begins with the word is near, then one whose parts begin
+    with its letters, then one that is spelt alike.
 
     Arguments:
         name: What was given.
@@ -18,9 +22,23 @@ def nearest(name: str, known: Iterable[object], form: str = "{!r}") -> str:
         A sentence with a space before it, or nothing where no name is near.
 
     Example:
-        >>> nearest("rung", ["ring", "ball"]), nearest("xyz", ["ring", "ball"])
+        >>> nearest("rung", ["ring", "ball"]), nearest("cube", ["ring", "ball"])
         (" Did you mean 'ring'?", '')
+        >>> names = ("convolutional", "mlp", "sliced-wasserstein")
+        >>> [nearest(word, names, "{}") for word in ("MLP", "conv", "sw")]
+        [' Did you mean mlp?', ' Did you mean convolutional?', ' Did you mean sliced-wasserstein?']
     """
 
-    near = difflib.get_close_matches(name, list(map(str, known)), n=1)
-    return f" Did you mean {form.format(near[0])}?" if near else ""
+    word, names = str(name).lower(), {str(other).lower(): str(other) for other in known}
+    near = [other for other in names if other == word]
+    near += [other for other in names if word and other.startswith(word)]
+    near += [other for other in names if initials(other) == word]
+    near += difflib.get_close_matches(word, names, n=1)
+    return f" Did you mean {form.format(names[near[0]])}?" if near else ""
+
+
+def initials(name: str) -> str | None:
+    r"""Returns the first letters of a name's parts, if it has several."""
+
+    parts = re.findall(r"[^\W_]+", name)
+    return "".join(part[0] for part in parts) if len(parts) > 1 else None

@@ -191,11 +191,11 @@ def logarithm(a: Float[Tensor, ""], b: Float[Tensor, ""]) -> Float[Tensor, ""]:
     return (a.log() - b.log()).nan_to_num(nan=0.0).clamp(math.log(LOWEST), math.log(HIGHEST))
 
 
-def check_multiple(multiple: object, got: object = None) -> None:
+def check_multiple(multiple: object) -> None:
     if not isinstance(multiple, Real) or not 1 < float(multiple) < math.inf:
         raise ValueError(
             "The multiple of the null that a weight is steered to has to be a finite number > 1, "
-            f"but is {got or multiple!r}: even samples of the prior score 1."
+            f"but is {multiple!r}: even samples of the prior score 1."
         )
 
 
@@ -226,9 +226,12 @@ def multiple_of(reg_weight: Any) -> float | None:  # noqa: ANN401 - to be judged
         return MULTIPLE
     try:
         multiple = float(number)
+        check_multiple(multiple)
     except ValueError:
-        multiple = math.nan
-    check_multiple(multiple, reg_weight)
+        raise ValueError(
+            "reg_weight has to be 'auto', or 'auto:' and a finite number > 1 as 'auto:1.5', but "
+            f"is {reg_weight!r}: even samples of the prior have 1 times the null."
+        ) from None
     return multiple
 
 

@@ -21,6 +21,7 @@ import codecs
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,12 +34,15 @@ from numpy.typing import NDArray
 
 from .columns import Place, check_names, matrix, numbered, tell_left_out, whole
 from .data import DataError, Samples
-from .reading import first_line, reading, tell
+from .reading import first_line, reading, tell, utf8
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
 r"""The suffixes of tables."""
 
 SEPARATORS = ",;\t"
+
+COMMA = r"[-+]?\d+,\d+"
+r"""A number with a decimal comma."""
 
 MOSTLY = 0.5
 r"""The share of numbers from which on a column of words was meant to be one of numbers."""
@@ -96,7 +100,7 @@ def read(
     """
 
     library()
-    with reading(path), panics(path):
+    with reading(path), panics(path), utf8(path):
         table = read_parquet(path) if path.suffix.lower() == ".parquet" else read_text(path)
     check_table(table)
     check_names(path, [name for name in table.names if name], columns, label_column)
@@ -182,7 +186,9 @@ def read_text(path: Path) -> Table:
 def separator_of(path: Path, content: bytes) -> str:
     """Returns what separates columns in the first line."""
 
-    line = content.partition(b"\n")[0].decode("utf-8", "replace")
+    line = content.partition(b"\n")[0].decode("utf-8", "replace").strip()
+    if ";" in line and all(re.fullmatch(COMMA, field.strip()) for field in line.split(";")):
+        return ";"
     return "\t" if path.suffix.lower() == ".tsv" else max(SEPARATORS, key=line.count)
 
 
@@ -292,6 +298,14 @@ def numbers_in_words(table: Table, name: str) -> NDArray[Any] | None:
         return as_float(lower == "true")
     numbers = words.cast(polars.Float64, strict=False)
     strange = given & numbers.is_null()
+    commas = strange & words.str.contains(f"^{COMMA}$")
+    if commas.any() and (commas == strange).all():
+        row = commas.arg_max()
+        raise DataError(
+            f"In {table.path} the column {name!r} holds {words[row]!r} in {table.place(row)}, "
+            "with a decimal comma: write numbers with a point, or choose other columns with "
+            "--columns (columns=...)."
+        )
     if strange.sum() > (1 - MOSTLY) * given.sum():
         return None
     if strange.any():

@@ -248,6 +248,40 @@ def cost_function(p: Cost) -> Callable[[Tensor], Tensor]:
     return lambda t: t.abs().pow(p)
 
 
+def check_convex(cost: Callable[[Tensor], Tensor]) -> None:
+    r"""Refuses a cost of which the sorted samples are no optimal plan.
+
+    .. math:: c \Big( \frac{s + t}{2} \Big) \leq \frac{c(s) + c(t)}{2}
+
+    for some s, t in [-2, 2], up to rounding; a cost may still not be convex elsewhere.
+
+    Arguments:
+        cost: The cost, an elementwise function.
+
+    Raises:
+        TypeError: If it does not return a tensor.
+        ValueError: If it changes the shape or is not convex.
+    """
+
+    t = torch.linspace(-2, 2, 33)
+    try:
+        with torch.no_grad():
+            c = cost(t)
+    except RuntimeError:  # what lives on another device is judged where it is used
+        return
+    if not isinstance(c, Tensor):
+        raise TypeError(f"p has to return a tensor, but returned a {type(c).__name__}.")
+    if c.shape != t.shape:
+        raise ValueError(
+            f"p has to be an elementwise function, but made {tuple(c.shape)} of {tuple(t.shape)}."
+        )
+    i = torch.arange(0, len(t), 2)
+    chord = (c[i, None] + c[i]) / 2
+    middle = c[(i[:, None] + i) // 2]
+    if (middle - chord > 1e-4 * c.abs().max()).any():
+        raise ValueError("p has to be a convex function of the difference, but is not convex.")
+
+
 def at_least_single(x: Tensor) -> Tensor:
     r"""Casts half precision, whose sums of many small terms are worthless, to float32."""
 

@@ -476,7 +476,7 @@ def test_stop_after_an_epoch_that_is_behind(here, capsys):
 
 
 def test_evaluate_prints_one_object(here, capsys):
-    assert main(["evaluate", "run", "data.npz", "--json"]) == 0
+    assert main(["evaluate", "run", "data.npz", "--split", "test", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     assert {"bce", "l1", "mse", "psnr", "sw2", "sw2_null", "n"} <= result.keys()
     assert result["n"] == 12
@@ -484,6 +484,15 @@ def test_evaluate_prints_one_object(here, capsys):
     assert json.loads(capsys.readouterr().out) == result
     assert main(["evaluate", "run", "data.npz", "--split", "train", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["n"] == 48
+
+
+def test_help_speaks_of_no_python(capsys):
+    assert main(["fit", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "Python" not in text
+    assert "<" not in text
+    assert "samples:FILE (.npy, .npz, .csv). " in " ".join(text.split())
+    assert "bce, l1, mse; None" in " ".join(text.split())
 
 
 @pytest.mark.parametrize("command", ["evaluate", "reconstruct", "encode", "modes"])
@@ -570,7 +579,7 @@ def test_a_table_from_fit_to_samples(table, capsys):
     own = json.loads(capsys.readouterr().out)
     assert (own["n"], len(rows(table / "of"))) == (12, 2)
     # The columns of another table are found by their names.
-    assert main(["evaluate", "of", "other.parquet", "--json"]) == 0
+    assert main(["evaluate", "of", "other.parquet", "--split", "test", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == own
 
     assert main(["encode", "of", "--out", "codes.csv"]) == 0
@@ -590,7 +599,7 @@ def test_columns_are_chosen_and_kept(table, capsys):
     assert fit(*words, "--out", "two", data="table.csv") == 0
     assert config(table / "two")["columns"] == 'd,"a, cm"'
     assert main(["encode", "two", "--out", "codes.npz"]) == 0
-    assert main(["encode", "two", "other.parquet", "--out", "others.npz"]) == 0
+    assert main(["encode", "two", "other.parquet", "--split", "test", "--out", "others.npz"]) == 0
     with np.load("codes.npz") as codes, np.load("others.npz") as others:
         np.testing.assert_array_equal(codes["x"], others["x"])
         assert codes.files == ["x"]
@@ -669,16 +678,19 @@ def test_the_images_of_another_folder_are_resized_as_the_run_s_were(here):
         (["fti", "data.npz"], ["no command 'fti'", "Did you mean 'swae fit'?"]),
         (["fit"], ["fit wants data: digits"]),
         (["fit", "data.npz", "vectors.npy"], ["unrecognized arguments: vectors.npy"]),
-        (["fit", "dgits"], ["'dgits', which does not exist", "Did you mean 'digits'?"]),
+        (["fit", "dgits"], ["swae: dgits does not exist: ", "Did you mean 'digits'?"]),
         (["fit", "data.npz", "--latent-dims", "3"], ["--latent-dims.", "mean --latent-dim?"]),
         (["fit", "data.npz", "--n_projections=3"], ["--n_projections.", "mean --n-projections?"]),
         (["fit", "data.npz", "--latent-dim", "two"], ["--latent-dim has to be a whole number, b"]),
         (["fit", "data.npz", "--latent-dim", "2.5"], ["--latent-dim has to be a whole", "'2.5'"]),
-        (["fit", "data.npz", "--reg-weight", "x"], ["--reg-weight has to be a number, but is"]),
+        (
+            ["fit", "data.npz", "--reg-weight", "x"],
+            ["reg_weight has to be a finite number >= 0", "'x'"],
+        ),
         (["fit", "data.npz", "--quasi", "no?"], ["--quasi has to be true or false, but is"]),
         (["fit", "data.npz", "--preset", "papre"], ["--preset has to be", "Did you mean paper?"]),
         (["fit", "data.npz", "--prior", "unifrom"], ["'unifrom'", "Did you mean 'uniform'?"]),
-        (["fit", "data.npz", "--prior", "ring:radus=1"], ["'radus'", "Did you mean 'radius'?"]),
+        (["fit", "data.npz", "--prior", "ring:radus=1"], ["'radus=1'", "Did you mean 'radius'?"]),
         (["fit", "data.npz", "--prior", "ring:radius=x"], ["radius of the prior 'ring'", "'x'"]),
         (["fit", "data.npz", "--prior", "ring", "--latent-dim", "3"], ["2 dimensions", "is 3"]),
         (["fit", "data.npz", "--optimizer", "adm"], ["--optimizer has to be", "mean adam?"]),
@@ -715,6 +727,9 @@ def test_the_images_of_another_folder_are_resized_as_the_run_s_were(here):
         (["sample", "run", "--seed", "x"], ["--seed has to be a whole number, but is 'x'"]),
         (["reconstruct", "run", "-n", "-2"], ["--number has to be at least 1, but is -2"]),
         (["decode", "run", "none.npy"], ["There is no file none.npy"]),
+        (["decode", "run", "list.yaml"], ["list.yaml has to end in .npy, .npz or .csv"]),
+        (["evaluate", "run", "none.csv"], ["swae: none.csv does not exist"]),
+        (["fit", "data.npz", "--network", "MLP"], ["Did you mean mlp?"]),
     ],
 )
 def test_usage(here, capsys, words, sentences):
@@ -812,7 +827,7 @@ def test_more_broken_images_are_refused(here, capsys):
         (np.zeros((4, 3)), ["Z has to have 2 columns", "have shape (3,)"]),
         (np.zeros(4), ["codes.npy has to hold codes", "(4,)"]),
         (np.array([[0, 0], [0, np.inf]]), ["row 1"]),
-        (np.array([[{}]]), ["codes.npy cannot be read"]),
+        (np.array([[{}]]), ["codes.npy has to hold codes as numbers, but holds objects"]),
     ],
 )
 def test_bad_codes(here, capsys, codes, sentences):

@@ -1,6 +1,7 @@
 """The command line on data that is neither an image nor in [0, 1]."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,29 @@ def test_flat_rows_become_images(shape, capsys):
 def test_other_shapes_are_refused(capsys, shape, code, sentence):
     assert fit("flat.npy", "--image-shape", shape) == code
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("here")
+def test_other_data_are_taken_whole(capsys, caplog):
+    caplog.set_level("INFO", logger="swae")
+    assert fit("table.npy") == 0
+    np.save("other.npy", np.load("table.npy")[:35])
+    np.savez("own.npz", x=np.load("table.npy")[:30], x_test=np.load("table.npy")[30:34])
+    for words, n, split in (
+        ([], 12, "test"),
+        (["./table.npy"], 12, "test"),
+        (["--split", "all"], 60, "all"),
+        (["other.npy"], 35, "all"),
+        (["other.npy", "--split", "test"], 7, "test"),
+        (["own.npz"], 4, "test"),
+    ):
+        caplog.clear()
+        assert main(["encode", "run", *words, "--out", "z.npy", "--overwrite"]) == 0
+        assert np.load("z.npy").shape == (n, 2)
+        assert re.search(rf"\b{n} samples of \S+, split {split}\b", caplog.text)
+    capsys.readouterr()
+    assert main(["evaluate", "run", "other.npy"]) == 0
+    assert "35 samples of other.npy, split all" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("here")

@@ -102,7 +102,11 @@ def test_as_many_pairs_as_there_are(here, capsys):
     assert np.load("a.npy").shape == (6, 9, 1, 8, 8)
     np.save("few.npy", np.zeros((2, 1, 8, 8)))
     words = ["interpolate", "run-images", "few.npy"]
-    refused(capsys, words, 2, "The test split has to hold 2 samples for 1 pairs, but holds 1")
+    few = "The test split has to hold 2 samples for 1 pairs, but holds 1"
+    refused(capsys, [*words, "--split", "test"], 2, few)
+    # Data that the run never saw are taken whole.
+    more = "The data has to hold 4 samples for 2 pairs, but holds 2"
+    refused(capsys, [*words, "--pairs", "2"], 2, more)
 
 
 def test_vector_graphics(here, capsys):

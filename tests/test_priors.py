@@ -299,9 +299,16 @@ def test_a_named_ring_is_stratified_on_demand():
         ("", 2, "There is no prior ''"),
         ("rung", 2, "known are uniform, .*, mixture, image:FILE, samples:FILE.* mean 'ring'"),
         ("os.system", 2, "There is no prior 'os.system'"),
-        ("ring:raduis=2", 2, "no number of the prior 'ring' 'raduis'.* Did you mean 'radius'?"),
-        ("ring:dim=3", 2, "no number of the prior 'ring' 'dim'"),
-        ("uniform:radius=2", 2, "no number of the prior 'uniform' 'radius'; known are none"),
+        (
+            "ring:raduis=2",
+            2,
+            "takes radius=NUMBER, .*'raduis=2'. Did you mean 'radius'",
+        ),
+        ("ring:dim=3", 2, "prior 'ring' takes radius=NUMBER, .* is given 'dim=3'"),
+        ("uniform:radius=2", 2, "'uniform' takes no numbers, but is given 'radius=2'"),
+        ("uniform:3", 2, "The prior 'uniform' takes no numbers, but is given '3'"),
+        ("mixture:comp=3", 2, "Did you mean 'components'?"),
+        ("gaussian", 2, "Did you mean 'normal'?"),
         ("ring:radius=wide", 2, "radius of the prior 'ring' has to be a number, but is 'wide'"),
         ("ring:radius", 2, "radius of the prior 'ring' has to be a number"),
         ("ring:radius=nan", 2, "radius of the prior 'ring' has to be a number"),
@@ -338,8 +345,23 @@ def test_wrong_names_are_told_in_sentences(spec, dim, sentence):
         (
             lambda: FromFunction(lambda n, g: torch.zeros(n), 2).sample(3),
             ValueError,
-            r"has to return shape \(3, 2\), but returned \(3,\)",
+            r"prior .* returns codes of shape \(3, 2\), but it returned shape \(3,\)",
         ),
+        (lambda: FromFunction(lambda n, g: None, 2).sample(3), TypeError, "prior .* a NoneType"),
+        (
+            lambda: FromFunction(lambda n, g: torch.full((n, 2), math.nan), 2).sample(3),
+            ValueError,
+            "prior .* returns finite codes",
+        ),
+        (
+            lambda: FromFunction(lambda n, g: np.zeros((n, 2), complex), 2).sample(3),
+            TypeError,
+            "prior has to hold real numbers, but holds complex128",
+        ),
+        (lambda: FromFunction(lambda n: torch.zeros(n, 2), 2), TypeError, r"prior .* f\(n, gen"),
+        (lambda: FromSamples(np.zeros((3, 2), complex)), TypeError, "real .* complex128"),
+        (lambda: FromSamples(np.array([["a", "b"]])), TypeError, "real numbers, but holds <U1"),
+        (lambda: FromSamples(torch.zeros(3, 2) * 1j), TypeError, "real .* torch.complex64"),
         (lambda: FromDistribution(Uniform(2)), TypeError, "distribution has to be a torch"),
         (
             lambda: FromDistribution(Laplace(torch.zeros(2), 1.0)),
@@ -352,3 +374,10 @@ def test_wrong_names_are_told_in_sentences(spec, dim, sentence):
 def test_errors_are_sentences(create, error, sentence):
     with pytest.raises(error, match=sentence):
         create()
+
+
+def test_an_array_that_is_read_only_is_a_prior():
+    x = np.zeros((4, 2), dtype=np.float32)
+    x.flags.writeable = False
+    assert FromSamples(x).sample(3).shape == (3, 2)  # a warning is an error
+    assert FromFunction(lambda n, generator: x[:n], 2).sample(3).shape == (3, 2)

@@ -496,3 +496,36 @@ torch.testing.assert_close(*(torch.autograd.grad(value, x) for value in values))
 def test_compiled():
     """In one graph; in a process without the shape checks, which are no users' and break it."""
     subprocess.run([sys.executable, "-c", COMPILED], check=True)
+
+
+@pytest.mark.parametrize(
+    ("cost", "error", "sentence"),
+    [
+        (lambda t: t.abs().sqrt(), ValueError, "p has to be a convex function"),
+        (torch.sin, ValueError, "p has to be a convex function"),
+        (lambda t: -t.square(), ValueError, "p has to be a convex function"),
+        (lambda t: t.sum(), ValueError, "p has to be an elementwise function"),
+        (lambda t: None, TypeError, "p has to return a tensor"),
+    ],
+)
+def test_a_cost_that_is_not_convex_is_refused(cost, error, sentence):
+    with pytest.raises(error, match=sentence):
+        SlicedWassersteinLoss(Uniform(2), p=cost)
+
+
+@pytest.mark.parametrize(
+    "cost",
+    [
+        torch.square,
+        torch.abs,
+        torch.exp,
+        torch.cosh,
+        lambda t: t.relu(),
+        lambda t: t,
+        lambda t: 1e-6 * t.pow(4),
+        lambda t: (t.square() + 1e-6).sqrt(),
+        lambda t: torch.nn.functional.huber_loss(t, 0 * t, reduction="none"),
+    ],
+)
+def test_a_convex_cost_is_taken(cost):
+    SlicedWassersteinLoss(Uniform(2), p=cost)

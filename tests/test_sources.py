@@ -17,7 +17,7 @@ from PIL import Image
 
 import swae.sources
 from swae.data import DataError, holdout
-from swae.sources import load
+from swae.sources import has_test, load
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
@@ -199,6 +199,15 @@ def test_npz_without_a_test_split(tmp_path, names):
         np.testing.assert_array_equal(train.x.numpy(), X[train.labels.numpy()].astype("float32"))
 
 
+def test_all_of_a_source_is_in_its_order(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(10.0)[:, None])
+    np.savez(tmp_path / "x.npz", x=np.zeros((3, 1)), x_test=np.ones((2, 1)))
+    assert load(tmp_path / "x.npy", "all").x.flatten().tolist() == list(range(10))
+    assert (has_test(tmp_path / "x.npy"), has_test(tmp_path / "x.npz")) == (False, True)
+    with pytest.raises(ValueError, match=r"'train' or 'test' where a source has both.*x\.npz"):
+        load(tmp_path / "x.npz", "all")
+
+
 def test_npz_with_a_test_split(tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, x=np.zeros((3, 2)), y=np.zeros(3), x_test=np.ones((2, 2)), y_test=np.ones(2))
@@ -313,13 +322,16 @@ def test_names_win_over_folders_unless_written_as_one(tmp_path, monkeypatch):
 def test_no_such_source(tmp_path):
     (tmp_path / "x.txt").write_text("1,2")
     for source, message in (
-        ("mnits", "'digits', 'mnist', 'fashion-mnist'.*'mnits'.*not exist. Did you mean 'mnist'"),
+        (
+            "mnits",
+            "mnits does not exist: .*'digits', 'mnist', 'fash.* Did you mean 'mnist'",
+        ),
         ("Digits", "Did you mean 'digits'"),
-        (tmp_path / "x.npy", r"x\.npy', which does not exist"),
-        (tmp_path / "x.txt", r"x\.txt', which is none of these"),
-        (tmp_path / "x.csv", r"\.csv, \.tsv or \.parquet file.*x\.csv', which does not exist"),
-        ("a\0b", "which does not exist"),
-        ("a" * 5000, "which does not exist"),
+        (tmp_path / "x.npy", r"x\.npy does not exist"),
+        (tmp_path / "x.txt", r"x\.txt is no data that is known"),
+        (tmp_path / "x.csv", r"x\.csv does not exist.*\.csv, \.tsv or \.parquet file"),
+        ("a\0b", "does not exist"),
+        ("a" * 5000, "does not exist"),
     ):
         with pytest.raises(ValueError, match=message) as error:
             load(source)
@@ -327,7 +339,7 @@ def test_no_such_source(tmp_path):
 
 
 def test_no_such_option():
-    with pytest.raises(ValueError, match="split must be 'train' or 'test', got 'valid'"):
+    with pytest.raises(ValueError, match="split must be 'train', 'test' or 'all', got 'valid'"):
         load("digits", "valid")
     for source, option in (
         ("digits", {"image_size": 8}),

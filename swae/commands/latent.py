@@ -22,7 +22,7 @@ from ..seeding import stream
 from ..strips import in_sigmas
 from .drawing import columns_of, draw_lattice, draw_strips
 from .files import write_result
-from .opening import open_model, open_run, run_parser
+from .opening import open_model, open_run, run_parser, what_of
 
 PAIRS = 8
 r"""The most pairs that are drawn where nobody says how many."""
@@ -101,7 +101,7 @@ def modes(words: list[str]) -> int:
     codes = model.transform(samples)
     found = latent.modes(codes, min(MODES, *codes.shape) if args.k is None else args.k)
     check_most("--steps", args.steps, codes=len(found.sigma) * args.steps)
-    say_modes(found, f"{len(samples):,} samples of {args.data}, split {args.split}")
+    say_modes(found, what_of(args, samples))
     z = latent.along(found, steps=args.steps, sigmas=args.sigma)
     left = [f"mode {i} ({share:.0%})" for i, share in enumerate(found.share, start=1)]
     columns = [in_sigmas(t) for t in np.linspace(-args.sigma, args.sigma, args.steps)]
@@ -213,8 +213,8 @@ def chosen(args: Any, n: int) -> torch.Tensor:  # noqa: ANN401 - parsed flags
     pairs = min(PAIRS, max(1, n // 2)) if args.pairs is None else args.pairs
     if 2 * pairs > n:
         raise ValueError(
-            f"The {args.split} split has to hold {2 * pairs} samples for {pairs} pairs, but "
-            f"holds {n}."
+            f"{'The data' if args.split == 'all' else f'The {args.split} split'} has to hold "
+            f"{2 * pairs} samples for {pairs} pairs, but holds {n}."
         )
     return torch.randperm(n, generator=stream(args.seed, "pairs"))[: 2 * pairs].reshape(-1, 2)
 

@@ -9,6 +9,7 @@ __all__ = [
     "open_model",
     "open_run",
     "run_parser",
+    "what_of",
 ]
 
 import logging
@@ -17,15 +18,15 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..columns import split_names
 from ..data import Samples
 from ..estimator import SWAE
 from ..flags import Parser, add_data_flags
 from ..progress import Reader
-from ..run import Run, RunError, model_folder
-from ..sources import has_columns, has_images, is_table, load
+from ..run import Run, RunError, is_same, model_folder
+from ..sources import Split, from_anywhere, has_columns, has_images, has_test, is_table, load
 
 DATA_HELP = (
     "Data: digits, mnist, fashion-mnist, celeba, a folder of images, a .npy or .npz file, a table "
@@ -57,9 +58,10 @@ def run_parser(command: str, what: str, *, data: bool = False) -> Parser:
         add_data_flags(parser)
         parser.add_argument(
             "--split",
-            type=Literal["train", "test"],
-            default="test",
-            help="Part of the data; where the source has no test part, the run's seed makes one.",
+            type=Split | None,
+            default=None,
+            help="Part of the data. If left out, test for the run's own data, drawn by its seed "
+            "where they have no test part, and for others that have one; else all.",
         )
     parser.add_argument("--device", type=str, default="auto", help="Device: auto, cpu, cuda, mps.")
     return parser
@@ -95,7 +97,7 @@ def once() -> Iterator[None]:
         logger.removeFilter(is_new)
 
 
-def load_split(args: Any, split: Literal["train", "test"], model: SWAE) -> Samples:  # noqa: ANN401
+def load_split(args: Any, split: Split, model: SWAE) -> Samples:  # noqa: ANN401
     r"""Reads a split of data, in the shape that a model sees."""
 
     samples = load(
@@ -135,7 +137,11 @@ def open_model(args: Any) -> SWAE:  # noqa: ANN401 - parsed flags
 
 
 def open_run(args: Any) -> tuple[SWAE, Samples]:  # noqa: ANN401 - parsed flags
-    r"""Loads the model of a run and a split of its data or of other data."""
+    r"""Loads the model of a run and a split of its data or of other data.
+
+    Its own test split was kept out of its training; data that it never saw are taken whole, unless
+    they have a test split of their own.
+    """
 
     model = open_model(args)
     config = Run(Path(args.run)).read_config()
@@ -147,4 +153,13 @@ def open_run(args: Any) -> tuple[SWAE, Samples]:  # noqa: ANN401 - parsed flags
         raise RunError(f"{args.run} does not say what data it was trained on; name some.")
     if args.columns is None and is_table(args.data):
         args.columns = feature_names(model)
+    if args.split is None:
+        own = is_same(from_anywhere(args.data), config.get("data"))
+        args.split = "test" if own or has_test(args.data) else "all"
     return model, load_split(args, args.split, model)
+
+
+def what_of(args: Any, samples: Samples) -> str:  # noqa: ANN401 - parsed flags
+    r"""Says what a command took of the data."""
+
+    return f"{len(samples):,} samples of {args.data}, split {args.split}"

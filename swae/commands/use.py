@@ -3,6 +3,7 @@ r"""Using a run: how good it is, what it rebuilds, generates, encodes and decode
 __all__ = ["decode", "encode", "evaluate", "info", "reconstruct", "sample"]
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from ..codes import read_codes
 from ..data import to_float
 from .drawing import columns_of, draw_pairs, draw_samples
 from .files import write_result
-from .opening import feature_names, open_model, open_run, run_parser
+from .opening import feature_names, open_model, open_run, run_parser, what_of
+
+logger = logging.getLogger("swae")
 
 
 def evaluate(words: list[str]) -> int:
@@ -29,7 +32,7 @@ def evaluate(words: list[str]) -> int:
         print(json.dumps(flat))
         return 0
 
-    print(f"{flat['n']:,} samples of {args.data}, split {args.split}")
+    print(what_of(args, samples))
     scale = "of standardised values" if model.autoencoder_.scaling is not None else ""
     for name, unit in (("bce", "nats"), ("l1", scale), ("mse", scale), ("psnr", "dB")):
         if flat[name] is not None:
@@ -55,6 +58,7 @@ def reconstruct(words: list[str]) -> int:
     model, samples = open_run(args)
     if args.number > len(samples):
         raise ValueError(f"--number is {args.number}, but there are {len(samples)} samples.")
+    logger.info(what_of(args, samples))
     x = to_float(next(samples.chunks(args.number)))
     columns = columns_of(model)
     write_result(target, model.reconstruct(x), lambda x_hat: draw_pairs(x, x_hat, columns))
@@ -96,6 +100,7 @@ def encode(words: list[str]) -> int:
     target = parser.target(args)
     model, samples = open_run(args)
     labels = None if samples.labels is None else samples.labels.numpy()
+    logger.info(what_of(args, samples))
     codes = model.transform(samples)
     write_result(target, codes, labels=labels, names=[f"z{i}" for i in range(codes.shape[1])])
     return 0
@@ -105,7 +110,11 @@ def decode(words: list[str]) -> int:
     r"""Writes the data of codes."""
 
     parser = run_parser("decode", "Write the data of codes.")
-    parser.add_argument("codes", type=str, help="Codes: a .npy, .npz (array x) or .csv file.")
+    parser.add_argument(
+        "codes",
+        type=str,
+        help="Codes: a .npy, .npz (array x) or .csv file, which may have a column label.",
+    )
     parser.add_output("decoded.png", formats=(".png", ".svg", ".npy", ".npz", ".csv"))
     args = parser.read(words)
     target = parser.target(args)

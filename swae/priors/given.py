@@ -2,8 +2,9 @@ r"""A user's own laws: an array of samples, a distribution of torch, a function.
 
 __all__ = ["FromDistribution", "FromFunction", "FromSamples"]
 
+import inspect
 from collections.abc import Callable, Sequence
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ class FromSamples(Prior):
         samples: The samples, with shape :math:`(N, d)`. They are stored with a model's weights.
 
     Raises:
+        TypeError: If the array does not hold real numbers.
         ValueError: If the array is not two-dimensional, is empty or has non-finite values.
 
     Example:
@@ -44,7 +46,7 @@ class FromSamples(Prior):
     samples: Tensor
 
     def __init__(self, samples: Tensor | np.ndarray | Sequence[Sequence[float]]) -> None:
-        samples = torch.as_tensor(samples, dtype=torch.get_default_dtype())
+        samples = real(samples, "samples").to(torch.get_default_dtype())
         if samples.ndim != 2 or samples.numel() == 0:
             raise ValueError(
                 f"samples has to have shape (n, dim), but has {tuple(samples.shape)}."
@@ -78,6 +80,22 @@ class FromSamples(Prior):
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, samples={len(self.samples)}"
+
+
+def real(x: Any, name: str) -> Tensor:  # noqa: ANN401 - to be judged
+    r"""Makes a tensor of real numbers, without a warning where an array can't be written to.
+
+    Raises:
+        TypeError: If there is something else in it.
+    """
+
+    x = x if isinstance(x, Tensor) else np.asarray(x)
+    known = not x.is_complex() if isinstance(x, Tensor) else x.dtype.kind in "fiub"
+    if not known:
+        raise TypeError(f"{name} has to hold real numbers, but holds {x.dtype}.")
+    if isinstance(x, np.ndarray) and not x.flags.writeable:
+        x = x.copy()
+    return torch.as_tensor(x)
 
 
 def side_by_side(x: NDArray[np.floating]) -> NDArray[np.int64]:
@@ -223,6 +241,7 @@ class FromFunction(Prior):
 
         if not callable(function):
             raise TypeError(f"function has to be callable, but is a {type(function).__name__}.")
+        check_call(function)
         self.function = function
 
     def sample(
@@ -234,13 +253,41 @@ class FromFunction(Prior):
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> Float[Tensor, "n d"]:
-        z = torch.as_tensor(self.function(n, generator))
+        z = self.function(n, generator)
+        if not (isinstance(z, list | tuple) or hasattr(z, "__array__")):
+            raise TypeError(
+                f"prior has to be a function that returns codes of shape {(n, self.dim)}, but it "
+                f"returned a {type(z).__name__}."
+            )
+        z = real(z, "prior")
         if z.shape != (n, self.dim):
             raise ValueError(
-                f"The prior's function has to return shape {(n, self.dim)}, "
-                f"but returned {tuple(z.shape)}."
+                f"prior has to be a function that returns codes of shape {(n, self.dim)}, but it "
+                f"returned shape {tuple(z.shape)}."
+            )
+        # Elsewhere the question would wait for the device at every step.
+        if z.device.type == "cpu" and not torch.isfinite(z).all():
+            raise ValueError(
+                "prior has to be a function that returns finite codes, but it returned NaN or "
+                "infinity."
             )
         return z.to(device, dtype or torch.get_default_dtype())
 
     def contains(self, z: Float[Tensor, "*batch d"]) -> None:
         return None
+
+
+def check_call(function: Callable[..., object]) -> None:
+    r"""Refuses a function that can't be called as ``function(n, generator)``."""
+
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some that are compiled do not say what they take
+        return
+    try:
+        signature.bind(1, None)
+    except TypeError:
+        raise TypeError(
+            "prior has to be a function that can be called as f(n, generator), but takes "
+            f"{signature}."
+        ) from None

@@ -23,6 +23,9 @@ NAMED: dict[str, Callable[..., Prior]] = {
 }
 r"""The closed list of the names that files and flags may give."""
 
+OTHERS = {"gaussian": "normal", "gauss": "normal", "gmm": "mixture", "disc": "ball"}
+r"""What others call a law of ours."""
+
 FILES = ("image", "samples")
 r"""What may stand before a colon and the name of a file, for :mod:`swae.laws` to open."""
 
@@ -66,8 +69,9 @@ def numbers_in(spec: str) -> tuple[str, dict[str, float]]:
 
     name, _, rest = spec.partition(":")
     if name not in NAMED:
-        files = [f"{kind}:FILE" for kind in FILES]
-        raise ValueError(unknown("prior", name, [*NAMED, *files]))
+        laws = ", ".join([*NAMED, *(f"{kind}:FILE" for kind in FILES)])
+        near = nearest(OTHERS.get(name.lower(), name), [*NAMED, *FILES])
+        raise ValueError(f"There is no prior {name!r}; known are {laws}.{near}")
 
     known = inspect.signature(NAMED[name]).parameters
     parsed = [parse_number(part, name, list(known)) for part in rest.split(",") if part]
@@ -120,8 +124,13 @@ def name_of(prior: Prior) -> str | None:
 def parse_number(part: str, name: str, known: list[str]) -> tuple[str, float]:
     key, equals, value = part.partition("=")
     names = [k for k in known if k not in ("dim", "stratified")]
+    if not names:
+        raise ValueError(f"The prior {name!r} takes no numbers, but is given {part!r}.")
     if key not in names:
-        raise ValueError(unknown(f"number of the prior {name!r}", key, names))
+        raise ValueError(
+            f"The prior {name!r} takes {', '.join(f'{k}=NUMBER' for k in names)}, but is "
+            f"given {part!r}.{nearest(key, names)}"
+        )
     try:
         number = float(value) if equals else math.nan
     except ValueError:
@@ -130,9 +139,3 @@ def parse_number(part: str, name: str, known: list[str]) -> tuple[str, float]:
         raise ValueError(f"{key} of the prior {name!r} has to be a number, but is {value!r}.")
 
     return key, int(number) if key == "components" and number == int(number) else number
-
-
-def unknown(what: str, got: str, known: list[str]) -> str:
-    return (
-        f"There is no {what} {got!r}; known are {', '.join(known) or 'none'}.{nearest(got, known)}"
-    )
