@@ -778,7 +778,6 @@ def spoilt():
 
 BAD = {
     "nan.npy": (lambda path: np.save(path, spoilt()), ["nan.npy", "NaN", "row 7"]),
-    "range.npy": (lambda path: np.save(path, 2 * np.ones((60, 5))), ["want data in [0, 1]"]),
     "object.npy": (
         lambda path: np.save(path, np.array([[{}]] * 9), allow_pickle=True),
         ["object.npy cannot be read"],

@@ -28,6 +28,7 @@ from swae.checkpoint import (
 from swae.data import DataError, Samples
 from swae.networks import build
 from swae.presets import PAPER, PRESETS, STEPS
+from swae.stopping import objective
 
 SMALL = {"max_epochs": 2, "batch_size": 16, "n_projections": 10}
 
@@ -439,7 +440,8 @@ def test_patience_stops_and_keeps_the_best(caplog):
     model, losses, states = stopping(), [], []
     with caplog.at_level(logging.INFO, "swae"):
         for _ in model.fit_epochs(noise()):
-            losses.append(model._objective())
+            size = model.settings_["batch_size"]
+            losses.append(objective(model.autoencoder_, model.validation_, size, 0))
             states.append({k: t.clone() for k, t in weights(model).items()})
     best = losses.index(min(losses))
     assert best > 0

@@ -5,13 +5,14 @@ __all__ = ["fit"]
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from .. import plotting
 from ..allocator import keep_freed_memory
@@ -239,9 +240,9 @@ def draw_figures(run: Run, model: SWAE, train: Samples) -> None:
     plotting.save(pairs, run.figures / "reconstructions.png")
     plotting.save(samples_of(model, train, x, columns), run.figures / "samples.png")
 
-    codes, labels = model.transform(shown), shown.labels
-    if model.conditional and held and labels is not None:  # these are numbered by classes_
-        labels = torch.tensor([*map(int, model.classes_), -1])[labels]
+    codes = model.transform(shown)
+    # What is held back of a conditional run is numbered by classes_.
+    labels = named(shown.labels, model.classes_ if model.conditional and held else train.classes)
     prior, drawn = prior_of(model, len(codes))
     if model.latent_dim == 2 and drawable(x).ndim > 2:
         extent = plotting.extent_of(model.sample_codes(SHOWN))  # few samples miss the borders
@@ -267,8 +268,16 @@ def samples_of(model: SWAE, train: Samples, x: Any, columns: Any) -> Any:  # noq
         return draw_samples(model.sample(64), columns)
     classes = model.classes_[:ROWS]
     rows = np.stack([model.sample(10, label=label) for label in classes])
-    names = [train.classes[int(label)] if train.classes else str(label) for label in classes]
-    return draw_strips(rows, None, columns, left=names)
+    return draw_strips(rows, None, columns, left=list(map(str, classes)))
+
+
+def named(labels: Tensor | None, names: Sequence[int | str]) -> Any:  # noqa: ANN401 - an array
+    r"""Returns the names of labels that number them, and labels without names as they are."""
+
+    if labels is None or not names:
+        return labels
+    none: int | str = "no label" if isinstance(names[0], str) else -1
+    return np.array([*names, none])[labels.numpy(force=True)]
 
 
 def prior_of(model: SWAE, n: int) -> tuple[Any, Any]:
