@@ -319,8 +319,8 @@ def test_bad_pictures_are_told_in_sentences(tmp_path, kind):
 @pytest.mark.parametrize(
     ("write", "sentence"),
     [
-        (lambda p: p.write_bytes(b"text"), "cannot be read"),
-        (lambda p: np.save(p, np.array([{}])), "cannot be read"),
+        (lambda p: p.write_bytes(b"text"), "is no .npy file that NumPy wrote"),
+        (lambda p: np.save(p, np.array([{}])), "has to hold codes as numbers, but holds object"),
         (lambda p: np.save(p, np.ones(3)), r"has to hold codes as numbers, \(n, d\)"),
         (lambda p: np.save(p, np.full((3, 2), np.nan)), "row 0 holds NaN"),
     ],
