@@ -14,13 +14,14 @@ is large. The two are counted in standard deviations above their mean on the tra
 so that their sum needs no weight; higher is more normal, as scikit-learn has it.
 """
 
-__all__ = ["PROBES", "Typical", "distances", "normality", "row_errors", "typical"]
+__all__ = ["PROBES", "Typical", "distances", "nearest_to", "normality", "row_errors", "typical"]
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
+from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from .autoencoder import Autoencoder
@@ -64,26 +65,32 @@ def row_errors(
     return (model.scaled(x) - y_hat).square().flatten(1).mean(dim=1)
 
 
-def distances(z: Float[Tensor, "n d"], samples: Float[Tensor, "k d"]) -> Float[Tensor, " n"]:
+def nearest_to(samples: Float[Tensor, "k d"]) -> NearestNeighbors:
+    r"""Prepares the search for the nearest of the prior's samples, with shape (k, d)."""
+
+    return NearestNeighbors(n_neighbors=1).fit(samples.double().numpy(force=True))
+
+
+def distances(z: Float[Tensor, "n d"], prior: NearestNeighbors) -> Float[Tensor, " n"]:
     r"""Returns each code's distance to the nearest of the prior's samples, with shape (n)."""
 
-    # By products of matrices the distance of neighbours is rounding error.
-    return torch.cdist(z, samples, compute_mode="donot_use_mm_for_euclid_dist").amin(dim=1)
+    found, _ = prior.kneighbors(z.double().numpy(force=True))
+    return torch.from_numpy(found[:, 0]).to(z)
 
 
-def typical(model: Autoencoder, parts: Iterable[Tensor], samples: Float[Tensor, "k d"]) -> Typical:
+def typical(model: Autoencoder, parts: Iterable[Tensor], prior: NearestNeighbors) -> Typical:
     r"""Measures what is typical of data.
 
     Arguments:
         model: The model, in eval mode.
         parts: The data in parts, as :meth:`swae.data.Samples.chunks` gives them.
-        samples: Samples of the prior, with shape :math:`(k, d)`.
+        prior: The search for the nearest sample of the prior, see :func:`nearest_to`.
 
     Returns:
         Means and deviations; a deviation of zero, as of one sample, is given as 1.
     """
 
-    pairs = [measured(model, to_float(part), samples) for part in parts]
+    pairs = [measured(model, to_float(part), prior) for part in parts]
     both = torch.cat(pairs, dim=1).double().cpu()
     deviations = both.std(dim=1, correction=0)
     deviations = torch.where(deviations > 0, deviations, 1.0)
@@ -92,31 +99,31 @@ def typical(model: Autoencoder, parts: Iterable[Tensor], samples: Float[Tensor, 
 
 
 def measured(
-    model: Autoencoder, x: Float[Tensor, "n ..."], samples: Float[Tensor, "k d"]
+    model: Autoencoder, x: Float[Tensor, "n ..."], prior: NearestNeighbors
 ) -> Float[Tensor, "2 n"]:
     r"""Returns errors and distances of samples."""
 
-    x = x.to(samples.device)
+    x = x.to(next(model.parameters()).device)
     z = model.encode(x)
-    return torch.stack((row_errors(model, x, z), distances(z, samples)))
+    return torch.stack((row_errors(model, x, z), distances(z, prior)))
 
 
 def normality(
-    model: Autoencoder, x: Float[Tensor, "n ..."], samples: Float[Tensor, "k d"], of: Typical
+    model: Autoencoder, x: Float[Tensor, "n ..."], prior: NearestNeighbors, of: Typical
 ) -> Float[Tensor, " n"]:
     r"""Computes how normal samples are.
 
     Arguments:
         model: The model, in eval mode.
         x: The samples, with shape :math:`(n, *)`.
-        samples: Samples of the prior, with shape :math:`(k, d)`.
+        prior: The search for the nearest sample of the prior, see :func:`nearest_to`.
         of: What is typical.
 
     Returns:
         The scores :math:`s(x)`, with shape :math:`(n)`; higher is more normal.
     """
 
-    error, distance = measured(model, x, samples)
+    error, distance = measured(model, x, prior)
     return -(
         (error - of.error) / of.error_deviation + (distance - of.distance) / of.distance_deviation
     )

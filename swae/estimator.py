@@ -19,12 +19,13 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
+from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from .anomaly import PROBES, Typical, normality, row_errors, typical
+from .anomaly import PROBES, Typical, nearest_to, normality, row_errors, typical
 from .autoencoder import Autoencoder, Output, Reconstruction, check_has_null
 from .building import check_fits, model_of, penalty_of, start_at_data_, stored_model
 from .checkpoint import (
@@ -627,11 +628,11 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         with evaluating(self.autoencoder_):
             return typical(self.autoencoder_, self._kept.chunks(CHUNK), self._probes())
 
-    def _probes(self) -> Tensor:
-        r"""Returns the samples of the prior that codes are held against."""
+    def _probes(self) -> NearestNeighbors:
+        r"""Returns the search among samples of the prior that codes are held against."""
 
         probes = self.prior_.sample(PROBES, stream(self.random_state, "probes"), quasi=True)
-        return probes.to(device_of(self.autoencoder_))
+        return nearest_to(probes)
 
     def _weigh(self, epoch: int) -> None:
         r"""Sets lambda for the epoch with an index."""

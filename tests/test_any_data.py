@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from swae import SWAE, Autoencoder, SlicedWassersteinLoss, Uniform
-from swae.anomaly import Typical, distances, normality, row_errors
+from swae.anomaly import Typical, distances, nearest_to, normality, row_errors
 from swae.data import DataError, Samples
 from swae.metrics import evaluate
 from swae.networks import build
@@ -299,7 +299,7 @@ def test_errors_and_distances_are_those_of_the_definition(generator):
         expected = ((x - model.decode(z)) ** 2).mean(dim=1)
         torch.testing.assert_close(row_errors(model, x, z), expected)
     z, samples = torch.tensor([[0.0, 0.0], [3.0, 4.0]]), torch.tensor([[0.0, 0.0], [0.0, 1.0]])
-    torch.testing.assert_close(distances(z, samples), torch.tensor([0.0, 18**0.5]))
+    torch.testing.assert_close(distances(z, nearest_to(samples)), torch.tensor([0.0, 18**0.5]))
 
 
 def test_normality_counts_deviations(generator):
@@ -308,8 +308,9 @@ def test_normality_counts_deviations(generator):
     samples = Uniform(2).sample(50, generator)
     with torch.no_grad():
         z = model.encode(x)
-        e, delta = row_errors(model, x, z), distances(z, samples)
-        s = normality(model, x, samples, Typical(1.0, 2.0, 3.0, 4.0))
+        prior = nearest_to(samples)
+        e, delta = row_errors(model, x, z), distances(z, prior)
+        s = normality(model, x, prior, Typical(1.0, 2.0, 3.0, 4.0))
     torch.testing.assert_close(s, -((e - 1) / 2 + (delta - 3) / 4))
 
 
