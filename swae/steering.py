@@ -29,7 +29,7 @@ and falls below it. A step of training is a step of
   size, which makes the last, smaller one of an epoch, with its larger null, one like the others;
   and a penalty counts as at most :math:`4 \rho \bar{N}`, so that the first steps, whose codes lie
   anywhere, are soon forgotten.
-- **Pace.** At most :math:`\eta` a step: a factor of ten takes 460 steps at least, and near the
+- **Pace.** At most :math:`\eta` a step: a factor of ten takes 1150 steps at least, and near the
   bound the loop settles in some :math:`1 / \eta` steps. A faster one winds up while the first
   codes move to the prior, which takes its time with any weight.
 - **Learning rate.** An optimiser that is normalised, as Adam, follows :math:`\lambda` at each
@@ -67,7 +67,7 @@ from .spelling import nearest
 MULTIPLE = 1.1
 r"""What ``auto`` stands for: the multiple :math:`\rho` of the null."""
 
-PACE = 0.005
+PACE = 0.002
 r"""The most that :math:`\log \lambda` moves in a step, :math:`\eta`."""
 
 START = 0.1

@@ -72,6 +72,13 @@ def follow(multiple, gain, scale=1.0, steps=1200, noise=0.0):
     return weight
 
 
+@pytest.fixture
+def brisk(monkeypatch):
+    """Where the weight ends does not depend on its pace, but how long that takes does."""
+    monkeypatch.setattr("swae.steering.PACE", 0.005)
+
+
+@pytest.mark.usefixtures("brisk")
 @pytest.mark.parametrize("multiple", [1.2, 3.0])
 @pytest.mark.parametrize("gain", [0.01, 0.1])
 def test_it_finds_the_multiplier(multiple, gain):
@@ -133,6 +140,7 @@ def test_a_number_that_is_not_finite_moves_nothing(bad, place):
     torch.testing.assert_close(dict(steering.state_dict()), before, rtol=0, atol=0)
 
 
+@pytest.mark.usefixtures("brisk")
 def test_a_penalty_that_can_not_be_low_weighs_no_more_than_the_first_reconstruction():
     steering = Steering(1.5)
     steering.step(*numbers(0.5, 1.0, 0.1))
@@ -258,6 +266,7 @@ def test_setting_a_number_ends_the_steering(x):
     assert (autoencoder.steering, autoencoder.reg_weight) == (None, 2.5)
 
 
+@pytest.mark.usefixtures("brisk")
 def test_a_plain_loop_under_autocast_leads_the_penalty_to_its_bound(x):
     """The penalty starts far above, falls below and ends about the stated multiple."""
     autoencoder, x = model("auto:2"), torch.rand(60, 6)
