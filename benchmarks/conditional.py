@@ -21,7 +21,7 @@ from torch import Tensor
 from benchmarks.timing import machine
 from swae import SWAE, Autoencoder, Mixture
 from swae.canvas import canvas, panel, save, show
-from swae.checkpoint import from_safetensors, to_safetensors
+from swae.weights import from_safetensors, to_safetensors
 from swae.classes import class_shares
 from swae.data import ArrayBatches, Samples, to_float
 from swae.metrics import evaluate, evaluating

@@ -29,11 +29,9 @@ from .laws import law_of
 from .linear import LinearDecoder, LinearEncoder, beside_linear, start_at_pca_
 from .metrics import evaluating
 from .networks import build, glorot_, memory_format_for
-from .penalties.conditional import MEMORY, ConditionalSlicedWasserstein
+from .penalties.conditional import ConditionalSlicedWasserstein
 from .penalties.likelihood import LogLikelihood
 from .priors import Prior
-from .priors.names import components_in
-from .projections import resolve as resolve_slices
 from .scaling import Scaling
 from .seeding import stream_seed
 from .settings import setting
@@ -189,60 +187,13 @@ def taking(function: Callable[[Tensor], Tensor], x: Tensor, name: str) -> Tensor
 def stored_model(
     settings: Settings, shape: Sequence[int], state: Mapping[str, Tensor]
 ) -> Autoencoder:
-    r"""Creates the model of stored weights, and no larger one than those.
+    r"""Creates the model of stored weights, which :func:`swae.expected.check_shapes` has judged.
 
     Raises:
         ValueError: If the weights are of another model.
         RuntimeError: Likewise, from torch.
     """
 
-    check_prior_size(settings, state)
-    with torch.device("meta"):  # whose tensors have a shape and no memory
-        parts: dict[str, nn.Module] = {}
-        if settings["encoder"] is None:
-            parts["encoder"], parts["decoder"] = networks_of(settings, shape)
-        if settings["standardize"]:
-            parts["scaling"] = Scaling(shape)
-    wanted = {
-        name: tuple(tensor.shape)
-        for part, module in parts.items()
-        for name, tensor in module.state_dict(prefix=f"{part}.").items()
-    }
-    for name, size in (wanted | penalty_sizes(settings, state)).items():
-        if name not in state or state[name].shape != size:
-            raise ValueError(f"{name} is not of shape {size}.")
     model = model_of(settings, shape)
     model.load_state_dict(state)
     return model
-
-
-def home_of_prior(settings: Settings) -> str:
-    r"""Returns what the names of the prior's numbers begin with in a model's state."""
-
-    # Within a penalty that takes labels the prior lies one deeper.
-    return "penalty.whole.prior." if settings["conditional"] else "penalty.prior."
-
-
-def check_prior_size(settings: Settings, state: Mapping[str, Tensor]) -> None:
-    r"""Refuses a name of more components, or fewer, than were stored."""
-
-    spec = setting(settings, "prior")
-    if not isinstance(spec, str) or not (stated := components_in(spec)):
-        return
-    means = state.get(f"{home_of_prior(settings)}means")
-    if means is None or means.shape != (stated, settings["latent_dim"]):
-        raise ValueError(f"the prior {spec!r} is not the one that is stored.")
-
-
-def penalty_sizes(settings: Settings, state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
-    r"""Returns the shapes of what a penalty keeps besides its prior, by name."""
-
-    d, slices = settings["latent_dim"], setting(settings, "slices")
-    home = home_of_prior(settings)
-    sizes: dict[str, tuple[int, ...]] = {}
-    if settings["penalty"] != "log-likelihood" and resolve_slices(slices, d) == "principal":
-        sizes[f"{home.removesuffix('prior.')}covariance"] = d, d
-    if settings["conditional"]:
-        means = state.get(f"{home}means", torch.empty(0))
-        sizes["penalty.recent"] = len(means), MEMORY, d
-    return sizes

@@ -38,7 +38,6 @@ import torch
 from torch import Tensor
 
 from . import __version__
-from .checkpoint import CorruptError, from_json, read_file, to_json, write_file
 from .images import Framing, Pictures, find, judge, printable, read_folder
 from .ingest import (
     ARRAY,
@@ -54,6 +53,8 @@ from .ingest import (
     room,
     shape_of,
 )
+from .manifest import CorruptError, from_json, read_file, to_json
+from .writing import write_file
 
 FORMAT = 1
 r"""The number of this format; whatever changes a file's bytes changes it."""

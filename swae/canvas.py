@@ -14,6 +14,7 @@ __all__ = [
     "key",
     "legend",
     "panel",
+    "rendered",
     "save",
     "show",
     "write",
@@ -21,9 +22,9 @@ __all__ = [
     "write_left",
 ]
 
+import io
 import os
 import textwrap
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from .montage import Extent, Pixels
+from .writing import write_file
 
 Dashes = tuple[float, Sequence[float]]
 
@@ -146,8 +148,7 @@ def key(name: str, colour: str, dashes: Dashes | None = SOLID) -> Line2D:
 def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
     r"""Writes a figure to a file, whole or not at all.
 
-    The file is written beside its place under another name, then moved there, so that a reader
-    sees the old picture or the new one. Missing folders are made.
+    A reader sees the old picture or the new one. Missing folders are made.
 
     Arguments:
         figure: The figure.
@@ -159,6 +160,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
 
     Raises:
         ValueError: If matplotlib knows no such suffix.
+        OSError: If there is no room.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -176,10 +178,18 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> Path:
         )
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.{kind}")
-    try:
-        figure.savefig(draft, format=kind, dpi=DPI)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_file(path, rendered(figure, kind))
     return path
+
+
+def rendered(figure: Figure, kind: str = "png") -> bytes:
+    r"""Returns the bytes of a figure's file, of a format that matplotlib knows.
+
+    Example:
+        >>> rendered(canvas(320, 160))[1:4]
+        b'PNG'
+    """
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=DPI)
+    return buffer.getvalue()

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, cast, final
 
 import numpy as np
@@ -28,6 +29,7 @@ from torch.utils.data import DataLoader, Dataset
 from .anomaly import PROBES, Typical, nearest_to, normality, row_errors, typical
 from .autoencoder import Autoencoder, Output, Reconstruction, check_has_null
 from .building import check_fits, model_of, penalty_of, start_at_data_, stored_model
+from .card import model_card
 from .checkpoint import (
     Checkpoint,
     optimizer_tensors,
@@ -54,6 +56,7 @@ from .data import (
     in_order,
     to_float,
 )
+from .expected import check_shapes
 from .feeding import (
     Train,
     batches_of,
@@ -73,9 +76,19 @@ from .projections import Slices
 from .schema import Schema, check_numbers, frame_columns, learn
 from .seeding import stream
 from .settings import check, check_range, check_seed, output_for, resolve, setting
+from .sharing import download, upload
 from .steering import multiple_of
 from .stopping import Best, objective
-from .storage import as_given, blaming, given_again, read_model, write_model
+from .storage import (
+    as_given,
+    blaming,
+    given_again,
+    home_of,
+    open_model,
+    read_state,
+    stored_prior,
+    write_model,
+)
 from .training import (
     DivergedError,
     Epoch,
@@ -183,6 +196,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
 
     typical_: Typical | None
     classes_: list[Label]
+    evaluation_: dict[str, float | None] | None
 
     def __init__(
         self,
@@ -937,23 +951,39 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         if schema.names is not None:
             self.feature_names_in_ = np.array(schema.names, dtype=object)
         self.n_epochs_, self.n_steps_ = epochs, 0
-        self.typical_ = None
+        self.typical_ = self.evaluation_ = None
 
-    def save(self, folder: str | Path) -> None:
-        r"""Writes the model: weights, configuration and a manifest of their sha256 sums.
+    def save(self, folder: str | Path, *, evaluation: Evaluation | None = None) -> None:
+        r"""Writes the model's folder: weights, settings, sums, a preview and a card.
 
         Networks, functions and distributions of your own are not written, only their weights;
         give them again to :meth:`load`.
 
         Arguments:
             folder: The folder; a model in it is replaced.
+            evaluation: What :meth:`evaluate` measured on held-out data, for the card; what the
+                model was stored with before, if :py:`None`.
+
+        Raises:
+            NotFittedError: If there is no model yet.
+            OSError: If the folder can't be written, or there is no room.
         """
 
+        self._save(Path(folder), evaluation)
+
+    def _save(self, folder: Path, evaluation: Evaluation | None, name: str | None = None) -> None:
+        from .canvas import rendered  # half a second to import, for this alone
+        from .drawing import draw_preview
+
         weights, settings = self.fitted_.autoencoder_.state_dict(), self.settings_
+        if evaluation is not None:
+            self.evaluation_ = evaluation.flat()
         write_model(
-            Path(folder),
+            folder,
             weights,
             settings,
+            preview=rendered(draw_preview(self)),
+            card=lambda config: model_card(config, name or folder.name),
             shape=list(self.sample_shape_),
             flat=self.schema_.flat,
             epochs=self.n_epochs_,
@@ -962,6 +992,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             columns=self.schema_.names and list(self.schema_.names),
             typical=self._typically(),
             classes=getattr(self, "classes_", None),
+            evaluation=self.evaluation_,
         )
 
     @classmethod
@@ -969,7 +1000,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         r"""Reads a model.
 
         Arguments:
-            folder: The folder that :meth:`save` wrote.
+            folder: The folder that :meth:`save` wrote, or that of a run.
             params: Parameters to set anew: ``device``, and those that a file can't hold (your own
                 ``encoder`` and ``decoder``, ``prior``, ``reconstruction``, ``p``).
 
@@ -981,29 +1012,104 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             ValueError: If something that a file can't hold is missing.
         """
 
-        config, state = read_model(Path(folder), cls().get_params())
-        settings = cls(**given_again(config["params"], params, state)).get_params(deep=False)
+        stored = open_model(home_of(Path(folder)), cls().get_params())
+        config = stored.config
+        settings = cls(**given_again(config["params"], params)).get_params(deep=False)
+        shape = tuple(config["shape"])
+        device_for(settings["device"])  # which is no fault of the files
+        # Nor is what does not fit with parameters that were passed.
+        with nullcontext() if params.keys() - {"device"} else blaming(stored.folder):
+            check(settings)
+            check_shapes(settings, shape, stored.shapes)
+            state = read_state(stored)
+            settings["prior"] = stored_prior(settings["prior"], state)
+            built = stored_model(settings, shape, state)
+            check_components(config["classes"] or [], built.penalty.prior)
+            for name in config["given"].values():
+                check_name_of(built.penalty.prior, name)
         model = cls(**(settings | config["given"] | params))
         model.settings_ = settings
-        names = config["columns"] and tuple(config["columns"])
-        named = settings["image_shape"] is not None
-        schema = Schema(tuple(config["shape"]), config["flat"], named, names)
-        model._describe(schema, config["epochs"])
-        model.n_steps_ = config["steps"]
-        if config["classes"] is not None:
-            model.classes_ = config["classes"]
-        if config["typical"] is not None:
-            model.typical_ = Typical(*config["typical"])
-        device_for(model.device)  # which is no fault of the files
-        # Nor is what does not fit with parameters that were passed.
-        with nullcontext() if params.keys() - {"device"} else blaming(Path(folder)):
-            check(settings)
-            stored = stored_model(settings, model.sample_shape_, state)
-            check_components(config["classes"] or [], stored.penalty.prior)
-            for name in config["given"].values():
-                check_name_of(stored.penalty.prior, name)
-        model._place(stored)
+        model._take_over(config)
+        model._place(built)
         return model
+
+    def _take_over(self, config: Mapping[str, Any]) -> None:
+        r"""Sets what a stored configuration knows of a model besides its settings."""
+
+        names = config["columns"] and tuple(config["columns"])
+        named = self.settings_["image_shape"] is not None
+        schema = Schema(tuple(config["shape"]), config["flat"], named, names)
+        self._describe(schema, config["epochs"])
+        self.n_steps_, self.evaluation_ = config["steps"], config["evaluation"]
+        if config["classes"] is not None:
+            self.classes_ = config["classes"]
+        if config["typical"] is not None:
+            self.typical_ = Typical(*config["typical"])
+
+    # --- on the Hugging Face hub
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        **params: Any,  # noqa: ANN401 - parameters
+    ) -> "SWAE":
+        r"""Reads a model from a folder, or from the Hugging Face hub (extra ``hub``).
+
+        Arguments:
+            name: A folder, as for :meth:`load`, or where there is none a repository,
+                ``owner/name``.
+            revision: A branch, tag or commit of the repository; its main branch if :py:`None`.
+            token: The token of an account; the one that is logged in if :py:`None`.
+            params: As for :meth:`load`.
+
+        Returns:
+            The fitted estimator.
+
+        Raises:
+            CorruptError: As for :meth:`load`.
+            ValueError: If there is neither a folder nor a repository of that name, or something
+                that a file can't hold is missing.
+            OSError: If the hub can't be reached.
+        """
+
+        if Path(name).is_dir():
+            return cls.load(name, **params)
+        return cls.load(download(str(name), revision=revision, token=token), **params)
+
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        private: bool = False,
+        token: str | None = None,
+        evaluation: Evaluation | None = None,
+        message: str = "Upload a model of swae",
+    ) -> str:
+        r"""Writes the model to a repository of the Hugging Face hub (extra ``hub``).
+
+        Arguments:
+            name: The repository, ``owner/name``; it is made where it is missing.
+            private: Whether a repository that is made is private.
+            token: The token of an account; the one that is logged in if :py:`None`.
+            evaluation: As for :meth:`save`.
+            message: The message of the commit.
+
+        Returns:
+            The address of the commit.
+
+        Raises:
+            NotFittedError: If there is no model yet.
+            ValueError: If the name is none, or the library is not installed.
+            OSError: If the hub can't be reached, or refuses.
+        """
+
+        with TemporaryDirectory() as folder:
+            self._save(Path(folder), evaluation, name)
+            return upload(Path(folder), name, private=private, token=token, message=message)
 
 
 def device_of(model: nn.Module) -> torch.device:

@@ -42,8 +42,8 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from .checkpoint import sync_folder
 from .images import DataError, Framing, check_size, decoded, judge, printable
+from .writing import FULL, room_for, sync_folder
 
 ARRAY = "images.npy"
 r"""The name of the array, once it is whole."""
@@ -55,7 +55,6 @@ HEADER = 128
 r"""The bytes before the first sample, NumPy's header with its padding."""
 
 PIECE = 1 << 20
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 Progress = Callable[[int, int], None]
 r"""Called with the number of files that are read, and of all."""
@@ -152,17 +151,13 @@ def room(home: Path, needed: Callable[[], int]) -> Iterator[None]:
         needed: Returns the bytes that it needs, once they are known.
     """
 
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in FULL:
+    with room_for(home / ARRAY, needed, "make room, or name another place with $SWAE_CACHE"):
+        try:
+            yield
+        except OSError as error:
+            if error.errno in FULL:
+                discard(home)
             raise
-        discard(home)
-        free = shutil.disk_usage(home).free
-        raise OSError(
-            f"{home / ARRAY} can't be written ({error.strerror}): it needs {needed():,} bytes, "
-            f"and {free:,} are free; make room, or name another place with $SWAE_CACHE."
-        ) from error
 
 
 def ingest(

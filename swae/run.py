@@ -26,7 +26,9 @@ from typing import Any, final
 
 import yaml
 
-from .checkpoint import Checkpoint, latest_checkpoint, write_file
+from .checkpoint import Checkpoint, latest_checkpoint
+from .storage import home_of, is_model
+from .writing import write_file
 
 RESUMABLE = ("data_dir", "device")
 r"""Settings that may change on the way: where things are."""
@@ -241,7 +243,8 @@ def model_folder(path: Path) -> Path:
         RunError: If there is none.
     """
 
-    for folder in (path / "model", path):
-        if (folder / "config.json").exists():
-            return folder
-    raise RunError(f"{path} holds no model: neither model/config.json nor config.json is there.")
+    if not is_model(home := home_of(path)):
+        raise RunError(
+            f"{path} holds no model: neither model/config.json nor config.json is there."
+        )
+    return home

@@ -1,74 +1,176 @@
-r"""What a stored model's configuration can hold.
+r"""The folder of a model.
+
+=====================  ==========================================================
+``model.safetensors``  the weights, and the numbers of a prior that is no name
+``config.json``        parameters and settings, the form of the data, what is known of its quality
+``preview.png``        samples of the model
+``manifest.json``      the sha256 sums of these three
+``README.md``          the model card, which is its owner's to edit and has no sum
+=====================  ==========================================================
 
 ``config.json`` holds names and numbers, never code, and no file to open. A prior that is a
 picture, an array or a mixture lies with the weights, wherever it came from; a prior of ours is its
 name; networks, functions and distributions of the user's own are only named by their type, and
 have to be passed again when the model is loaded.
+
+A folder is judged from outside in, and the first thing that is wrong is the last that is read:
+the manifest's names, the configuration, the weights' names, shapes and sizes, which their header
+tells (:func:`swae.expected.check_shapes`), the sums, and only then a number.
 """
 
-__all__ = ["FORMAT", "as_given", "blaming", "given_again", "plain", "read_model", "write_model"]
+__all__ = [
+    "FILES",
+    "FORMAT",
+    "Stored",
+    "as_given",
+    "blaming",
+    "given_again",
+    "home_of",
+    "is_model",
+    "open_model",
+    "plain",
+    "read_state",
+    "stored_prior",
+    "write_model",
+]
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
 from . import __version__
-from .checkpoint import (
+from .laws import kind_of_file
+from .manifest import (
+    MANIFEST,
+    MOST_JSON,
     CorruptError,
+    check_sum,
     from_json,
-    from_safetensors,
-    read_folder,
+    read_json,
+    read_manifest,
     to_json,
-    to_safetensors,
     write_folder,
 )
-from .laws import kind_of_file
+from .metrics import Evaluation, Match
 from .priors import FromPicture, FromSamples, Mixture, Prior, name_of
+from .weights import read_weights, shapes_in, to_safetensors
+from .writing import write_file
 
 FORMAT = 1
-r"""The version of the model folder's format."""
+r"""The version of the model folder's format; what older ones lack has a default."""
+
+WEIGHTS, CONFIG, PREVIEW, CARD = "model.safetensors", "config.json", "preview.png", "README.md"
+FILES = (WEIGHTS, CONFIG, PREVIEW, MANIFEST, CARD)
+r"""The files of a model's folder."""
+
+
+class Stored(NamedTuple):
+    r"""A model's folder, of which no weight has been read yet.
+
+    Arguments:
+        folder: The folder.
+        sums: The sha256 sums of its files by name.
+        config: The configuration.
+        shapes: The shapes of the stored tensors by name.
+    """
+
+    folder: Path
+    sums: dict[str, str]
+    config: dict[str, Any]
+    shapes: dict[str, tuple[int, ...]]
 
 
 def write_model(
     folder: Path,
     state: Mapping[str, Tensor],
     settings: Mapping[str, Any],
+    *,
+    preview: bytes,
+    card: Callable[[Mapping[str, Any]], str],
     **known: Any,  # noqa: ANN401 - what JSON holds
 ) -> None:
-    r"""Writes a model: weights, configuration and a manifest of their sha256 sums.
+    r"""Writes a model.
 
     Arguments:
         folder: The folder; a model in it is replaced.
         state: The weights, and the numbers of a prior of the user's own among them.
         settings: All settings by name.
+        preview: A picture of samples, as PNG.
+        card: What makes the model card of the configuration.
         known: What else is known of the model, as :func:`read_config` judges it.
+
+    Raises:
+        ValueError: If the names of the columns are more than a configuration may hold.
+        OSError: If there is no room; a model that was there is left.
     """
 
     params = {name: plain(value) for name, value in settings.items()}
     if not is_typical(list(known.get("typical") or ())):  # a square may have overflowed
         known["typical"] = None
     config = {"format": FORMAT, "swae": __version__, "params": params, **known}
-    files = {"model.safetensors": to_safetensors(state), "config.json": to_json(config)}
+    content = to_json(config)
+    if len(content) > MOST_JSON:
+        raise ValueError(
+            f"The configuration has {len(content):,} bytes, most of them the names of columns or "
+            f"classes, but may have {MOST_JSON:,}; fit without names (X.to_numpy())."
+        )
+    files = {WEIGHTS: to_safetensors(state), CONFIG: content, PREVIEW: preview}
     write_folder(folder, files)
+    write_file(folder / CARD, card(config).encode())
 
 
-def read_model(folder: Path, known: Collection[str]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    r"""Reads a model's configuration, whose names are known, and its weights.
+def open_model(folder: Path, known: Collection[str]) -> Stored:
+    r"""Reads a model's configuration and the header of its weights.
+
+    Arguments:
+        folder: The folder.
+        known: The names of the parameters that there are.
 
     Raises:
         CorruptError: If a file is missing, or is not what was written.
     """
 
-    files = read_folder(folder)
-    config = read_config(files, folder, known)
-    return config, from_safetensors(files["model.safetensors"], folder / "model.safetensors")
+    sums = read_manifest(folder)
+    if not {CONFIG, WEIGHTS} <= sums.keys() <= {CONFIG, WEIGHTS, PREVIEW}:
+        raise CorruptError(
+            f"{folder / MANIFEST} has to name {CONFIG}, {WEIGHTS} and {PREVIEW}, but names "
+            f"{', '.join(map(repr, sorted(sums)[:4])) or 'nothing'}."
+        )
+    content = read_json(folder / CONFIG)
+    check_sum(folder / CONFIG, sums[CONFIG])
+    config = read_config(content, folder, known)
+    return Stored(folder, sums, config, shapes_in(folder / WEIGHTS))
+
+
+def home_of(folder: Path) -> Path:
+    r"""Returns a model's folder, which within that of a run is its ``model``."""
+
+    return next((home for home in (folder / "model", folder) if is_model(home)), folder)
+
+
+def is_model(folder: Path) -> bool:
+    r"""Tells whether a folder has a file of a model's, were others missing."""
+
+    return any((folder / name).exists() for name in (WEIGHTS, CONFIG, MANIFEST))
+
+
+def read_state(stored: Stored) -> dict[str, Tensor]:
+    r"""Reads the weights of a model, once their shapes are known to be its own.
+
+    Raises:
+        CorruptError: If the sum of a file is another.
+    """
+
+    for name, expected in stored.sums.items():
+        check_sum(stored.folder / name, expected)
+    return read_weights(stored.folder / WEIGHTS)
 
 
 @contextmanager
@@ -83,24 +185,21 @@ def blaming(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def read_config(
-    files: Mapping[str, bytes], folder: Path, known: Collection[str]
-) -> dict[str, Any]:
+def read_config(content: bytes, folder: Path, known: Collection[str]) -> dict[str, Any]:
     r"""Reads a stored model's configuration, of which nothing is believed."""
 
-    path = folder / "config.json"
-    if not {"config.json", "model.safetensors"} <= set(files):
-        raise CorruptError(f"{folder} lacks config.json or model.safetensors in its manifest.")
-    config = from_json(files["config.json"], path)
+    path = folder / CONFIG
+    config = from_json(content, path)
     if not isinstance(config, dict) or "format" not in config:
         raise CorruptError(f"{path} is no model's configuration.")
     if config["format"] != FORMAT:
         raise CorruptError(
-            f"{folder} has format {config['format']!r}, but this swae reads {FORMAT}."
+            f"{folder} has format {config['format']!r:.20}, but this swae reads {FORMAT}."
         )
     shape, params = config.get("shape"), config.get("params")
     flat, columns, typical = (config.get(name) for name in ("flat", "columns", "typical"))
     classes, given = config.get("classes"), config.get("given", {})
+    evaluation = config.get("evaluation")
     epochs, steps = config.get("epochs"), config.get("steps", 0)  # which once were not stored
     sound = (
         is_list_of(int, shape)
@@ -110,6 +209,7 @@ def read_config(
         and (typical is None or is_typical(typical))
         and all(type(count) is int and count >= 0 for count in (epochs, steps))
         and is_given(given)
+        and (evaluation is None or is_evaluation(evaluation))
     )
     if not (sound and isinstance(params, dict) and params.keys() <= set(known)):
         raise CorruptError(f"{path} is no model's configuration.")
@@ -127,6 +227,7 @@ def read_config(
         "classes": classes,
         "steps": steps,
         "given": given,
+        "evaluation": evaluation,
     }
 
 
@@ -136,6 +237,16 @@ def is_typical(value: Any) -> bool:  # noqa: ANN401 - to be judged
     if not (is_list_of(float, value) and len(value) == 4):
         return False
     return all(map(math.isfinite, value)) and min(value[1], value[3]) > 0
+
+
+def is_evaluation(value: Any) -> bool:  # noqa: ANN401 - to be judged
+    r"""Tells whether a value is figures by name, each a number or none."""
+
+    known = {"n", *Match._fields, "sw2_ratio", *Evaluation._fields}
+    return isinstance(value, dict) and all(
+        name in known and (number is None or type(number) in (int, float))
+        for name, number in value.items()
+    )
 
 
 def is_given(value: Any) -> bool:  # noqa: ANN401 - to be judged
@@ -193,17 +304,20 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a parameter is
     return {"given": type(value).__name__}
 
 
-def given_again(
-    stored: dict[str, Any], params: dict[str, Any], state: dict[str, Tensor]
-) -> dict[str, Any]:
-    r"""Fills in what a file could not hold: from the weights, or from what was passed."""
+def given_again(stored: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    r"""Fills in what a file could not hold from what was passed.
 
-    merged = stored | params
+    Returns:
+        The parameters; a prior that lies with the weights is still what stands for it.
+
+    Raises:
+        CorruptError: If a value stands for nothing.
+        ValueError: If something that was the user's own was not passed.
+    """
+
+    merged = {**stored, **params}
     for name, value in merged.items():
-        if not isinstance(value, dict):
-            continue
-        if name == "prior" and "stored" in value:
-            merged[name] = stored_prior(value["stored"], state)
+        if not isinstance(value, dict) or (name == "prior" and "stored" in value):
             continue
         if not names_a_kind(value):
             raise CorruptError(f"The model has no numbers of {name} that {value} could stand for.")
@@ -214,9 +328,12 @@ def given_again(
     return merged
 
 
-def stored_prior(kind: str, state: dict[str, Tensor]) -> Prior:
-    r"""Creates the prior whose numbers lie with the weights."""
+def stored_prior(prior: Any, state: Mapping[str, Tensor]) -> Any:  # noqa: ANN401 - any prior
+    r"""Creates the prior whose numbers lie with the weights; returns any other as it is."""
 
+    if not isinstance(prior, dict):
+        return prior
+    kind = prior["stored"]
     try:
         if kind == "samples":
             return FromSamples(state["penalty.prior.samples"])

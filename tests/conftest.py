@@ -4,6 +4,10 @@ The import hook has to be there before the first ``import swae``, so it is insta
 holds each call in the layers 0 to 2 against its jaxtyping annotation; nothing does so for users.
 """
 
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
 import jaxtyping
 import matplotlib as mpl
 import numpy as np
@@ -67,3 +71,26 @@ def mnist_like(tmp_path):
         write_idx(folder / f"{name}-images-idx3-ubyte", images.astype(np.uint8))
         write_idx(folder / f"{name}-labels-idx1-ubyte", labels.astype(np.uint8))
     return folder
+
+
+@pytest.fixture
+def cheap():
+    """A context that takes less than a second, and less than 50 MB more than before."""
+
+    @contextmanager
+    def measured():
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        before, began = memory("VmRSS"), time.perf_counter()
+        yield
+        seconds, taken = time.perf_counter() - began, memory("VmHWM") - before
+        assert seconds < 1
+        assert taken < 50e6
+
+    return measured
+
+
+def memory(name):
+    """Returns the bytes that the system counts for this process."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    line = next(line for line in lines if line.startswith(name))
+    return int(line.split()[1]) * 1024

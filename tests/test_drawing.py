@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from swae.commands.drawing import (
+from swae.drawing import (
     VIEWS,
     a_side,
     draw_lattice,

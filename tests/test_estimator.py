@@ -17,18 +17,13 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from swae import SWAE, FromFunction, FromPicture, FromSamples, Mixture, Normal, Ring, Uniform
-from swae.checkpoint import (
-    CorruptError,
-    from_safetensors,
-    latest_checkpoint,
-    read_folder,
-    to_safetensors,
-    write_folder,
-)
+from swae.checkpoint import latest_checkpoint
 from swae.data import DataError, Samples
+from swae.manifest import CorruptError, read_folder, write_folder
 from swae.networks import build
 from swae.presets import PAPER, PRESETS, STEPS
 from swae.stopping import objective
+from swae.weights import from_safetensors, to_safetensors
 
 SMALL = {"max_epochs": 2, "batch_size": 16, "n_projections": 10}
 

@@ -11,10 +11,11 @@ from PIL import Image
 from torch.utils.data import TensorDataset
 
 from swae import SWAE, Mixture
-from swae.checkpoint import CorruptError, latest_checkpoint
+from swae.checkpoint import latest_checkpoint
 from swae.classes import classes_of, component_named, components_for, known
 from swae.cli import main
 from swae.data import DataError, Samples, to_float
+from swae.manifest import CorruptError
 from swae.metrics import evaluating
 from swae.seeding import stream
 

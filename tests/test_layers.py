@@ -16,9 +16,10 @@ LAYERS = (
     "pixels chunked sliced priors penalties steering networks linear scaling",
     "autoencoder",
     "images ingest cache celeba reading columns tables hub sources codes laws data schema "
-    "training metrics checkpoint stopping foreign latent anomaly",
-    "allocator presets settings feeding building classes storage estimator montage canvas lines "
-    "plotting strips tabular paper explorer progress run flags commands cli",
+    "training metrics writing manifest weights checkpoint stopping foreign latent anomaly",
+    "allocator presets settings feeding building expected classes storage card sharing montage "
+    "canvas lines plotting strips tabular drawing estimator paper explorer progress run flags "
+    "commands cli",
 )
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names.split()}
 

@@ -14,8 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from swae import SWAE, Mixture
-from swae.checkpoint import CorruptError, latest_checkpoint, read_folder, write_folder
+from swae.checkpoint import latest_checkpoint
 from swae.data import DataError
+from swae.manifest import CorruptError, read_folder, write_folder
 from swae.storage import plain
 
 X = np.random.default_rng(0).random((60, 4), dtype=np.float32)

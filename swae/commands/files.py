@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .. import plotting
-from ..checkpoint import write_file
+from ..writing import write_file
 
 
 def write_result(

@@ -18,16 +18,7 @@ from .. import plotting
 from ..allocator import keep_freed_memory
 from ..autoencoder import Autoencoder
 from ..data import Samples, to_float
-from ..estimator import SWAE
-from ..flags import Parser, add_data_flags, add_model_flags, as_flags
-from ..laws import absolute_law
-from ..metrics import Evaluation
-from ..progress import Reporter
-from ..run import Run, RunError
-from ..seeding import stream
-from ..sources import NAMES, from_anywhere
-from ..training import Epoch
-from .drawing import (
+from ..drawing import (
     a_side,
     columns_of,
     draw_pairs,
@@ -37,6 +28,15 @@ from .drawing import (
     panelled,
     pictures,
 )
+from ..estimator import SWAE
+from ..flags import Parser, add_data_flags, add_model_flags, as_flags
+from ..laws import absolute_law
+from ..metrics import Evaluation
+from ..progress import Reporter
+from ..run import Run, RunError
+from ..seeding import stream
+from ..sources import NAMES, from_anywhere
+from ..training import Epoch
 from .opening import DATA_HELP, listen, load_split, once
 
 SHOWN = 5000
@@ -134,7 +134,7 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any) -> None:  # noqa: A
             done=done * model.samples_per_epoch_,
         )
         follow(training, run, model, held, report, last)
-    model.save(run.model)
+    model.save(run.model, evaluation=model.evaluate(held))
     say_mean(run, judged)
     if model.n_epochs_ == last < epochs:
         print(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .. import latent
 from ..codes import read_codes
 from ..data import as_samples, to_float
+from ..drawing import columns_of, draw_lattice, draw_strips
 from ..estimator import SWAE
 from ..flags import Parser
 from ..latent import check_least, decoded
@@ -20,7 +21,6 @@ from ..plotting import extent_of, latent_grid
 from ..progress import Reporter
 from ..seeding import stream
 from ..strips import in_sigmas
-from .drawing import columns_of, draw_lattice, draw_strips
 from .files import write_result
 from .opening import open_model, open_run, run_parser, what_of
 

@@ -12,9 +12,9 @@ import torch
 
 from .. import __version__
 from ..canvas import save
-from ..checkpoint import write_file
 from ..paper.studio import Plate, Studio
 from ..run import Run
+from ..writing import write_file
 
 
 def publish(name: str, plate: Plate, studio: Studio, command: str, seconds: float) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from ..classes import Label, known
 from ..codes import read_codes
 from ..data import to_float
-from .drawing import columns_of, draw_pairs, draw_samples
+from ..drawing import columns_of, draw_pairs, draw_samples
 from .files import write_result
 from .opening import feature_names, open_model, open_run, run_parser, what_of
 
@@ -143,6 +143,9 @@ def info(words: list[str]) -> int:
         print(f"{'labels':<18} {known(model.classes_)}")
     if model.autoencoder_.steering is not None:
         print(f"{'weight reached':<18} {model.autoencoder_.reg_weight:.4g}")
+    for name, value in (model.evaluation_ or {}).items():
+        if value is not None:
+            print(f"{name:<18} {value:,}" if name == "n" else f"{name:<18} {value:.5f}")
     for name, value in model.settings_.items():
         print(f"{name:<18} {value}")
     return 0

@@ -13,6 +13,7 @@ __all__ = [
     "columns_of",
     "draw_lattice",
     "draw_pairs",
+    "draw_preview",
     "draw_samples",
     "draw_strips",
     "drawable",
@@ -25,11 +26,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import plotting, strips, tabular
-from ..estimator import SWAE
-from ..lines import span
-from ..montage import Extent
-from ..networks import is_picture
+from . import plotting, strips, tabular
+from .lines import span
+from .montage import Extent
+from .networks import is_picture
 
 MOST_COLUMNS = 30
 r"""The columns of a table that have a panel each."""
@@ -37,11 +37,17 @@ r"""The columns of a table that have a panel each."""
 SMALL_SIDE = 16
 r"""The side up to which images want larger cells than a lattice of 25 codes a side has."""
 
+ROWS = 20
+r"""The most labels whose samples are drawn."""
+
+MOST_VALUES = 4_000_000
+r"""The numbers that samples of a preview have together."""
+
 VIEWS = "each volume's middle slices along depth, height and width, from the left"
 Known = tabular.Columns | None
 
 
-def columns_of(model: SWAE) -> Known:
+def columns_of(model: Any) -> Known:  # noqa: ANN401 - a fitted SWAE, which imports this
     r"""Returns what a model knows of the columns of vectors; nothing of other samples."""
 
     if len(model.sample_shape_) != 1:
@@ -109,6 +115,23 @@ def lined(x: Any, columns: Known, *, views: bool = True) -> tuple[Any, str]:  # 
     if 3 < len(columns.names) <= MOST_COLUMNS:
         notes += ["columns from the left: " + ", ".join(columns.names)]
     return columns.standard(x), "; ".join(notes)
+
+
+def draw_preview(model: Any) -> Any:  # noqa: ANN401 - a fitted SWAE, which imports this
+    r"""Draws samples of a model, of each label where these choose the prior's component."""
+
+    columns = columns_of(model)
+    if not hasattr(model, "classes_"):
+        return draw_samples(model.sample(enough(model.sample_shape_)), columns)
+    classes = model.classes_[:ROWS]
+    rows = np.stack([model.sample(10, label=label) for label in classes])
+    return draw_strips(rows, None, columns, left=list(map(str, classes)))
+
+
+def enough(shape: tuple[int, ...]) -> int:
+    r"""Returns the samples that a preview shows: 64 of images, fewer of large volumes."""
+
+    return max(4, min(64, MOST_VALUES // math.prod(shape)))
 
 
 def a_side(x: Any) -> int:  # noqa: ANN401 - an array
