@@ -21,7 +21,6 @@ from torch import Tensor
 from benchmarks.timing import machine
 from swae import SWAE, Autoencoder, Mixture
 from swae.canvas import canvas, panel, save, show
-from swae.weights import from_safetensors, to_safetensors
 from swae.classes import class_shares
 from swae.data import ArrayBatches, Samples, to_float
 from swae.metrics import evaluate, evaluating
@@ -31,6 +30,7 @@ from swae.penalties.conditional import ConditionalSlicedWasserstein
 from swae.seeding import stream, stream_seed
 from swae.sources import load
 from swae.training import make_optimizer, train_epochs
+from swae.weights import from_safetensors, to_safetensors
 
 EACH = 1000
 r"""The images that are generated for a label."""
