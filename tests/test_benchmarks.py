@@ -1,5 +1,6 @@
 """What the benchmarks compare has to be the same thing done in different ways."""
 
+import re
 import sys
 import time
 
@@ -140,3 +141,9 @@ def test_what_is_asked_of_pip_is_said_as_a_user_would():
     assert said["bare"] == "."
     assert said["onnx"] == ".[onnx]"
     assert said["POT, torch"] == "pot torch"
+
+
+def test_the_page_has_a_row_of_each_installation():
+    page = (install.ROOT / "docs" / "alternatives.md").read_text()
+    rows = re.findall(r"^\| `([^`]+)` \| \d", page, re.MULTILINE)
+    assert rows == [install.asked(wanted) for wanted in install.WANTED.values()]
