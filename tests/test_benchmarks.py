@@ -1,12 +1,13 @@
 """What the benchmarks compare has to be the same thing done in different ways."""
 
+import re
 import sys
 import time
 
 import pytest
 import torch
 
-from benchmarks import likelihood
+from benchmarks import formulas, install, likelihood
 from benchmarks.ingest import FRAMINGS, SIZE, by_pillow, by_swae, synthetic, watch
 from benchmarks.likelihood import PENALTIES, fit
 from benchmarks.penalty import WAYS, draw
@@ -98,3 +99,51 @@ def test_a_row_of_the_likelihood_is_a_fit():
     panels = likelihood.draw(rows, train.labels).axes
     titles = [ax.get_title(loc="left") for ax in panels]
     assert titles == [f"uniform, {penalty}" for penalty in PENALTIES]
+
+
+def test_the_formulas_are_right_where_they_should_be():
+    rows = [[cell.strip() for cell in row.split("|")[1:-1]] for row in formulas.powers()][1:]
+    assert [row[0] for row in rows] == ["1", "1.5", "2", "3"]
+    for p, exact, *right, signed in ([float(cell) for cell in row] for row in rows):
+        assert right == pytest.approx([exact, exact], rel=0.005)
+        assert (signed == pytest.approx(exact, rel=0.005)) == (p == 2)
+
+
+def test_a_weight_that_turns_on_the_batch_is_seen():
+    rows = [row.split("|")[1:-1] for row in formulas.weights()][1:]
+    ours, divided = zip(*((float(row[2]), float(row[3])) for row in rows), strict=True)
+    assert max(ours) < 1.05 * min(ours)
+    assert max(divided) > 50 * min(divided)
+
+
+def installed(site, name, version, content):
+    """Installs a package of one file, as pip leaves it."""
+    info = site / f"{name}-{version}.dist-info"
+    info.mkdir()
+    (site / f"{name}.py").write_bytes(content)
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    (info / "RECORD").write_text(f"{name}.py,,\n{info.name}/METADATA,,\n{name}/gone.py,,\n")
+
+
+def test_a_footprint_is_that_of_the_packages_files(tmp_path):
+    installed(tmp_path, "torch", "2.13.0+cpu", bytes(3 * 2**20))
+    installed(tmp_path, "other", "1.0", b"")
+    (tmp_path / "of nobody").write_bytes(bytes(2**20))
+    found = install.footprint(tmp_path)
+    assert found.torch == "2.13.0+cpu"
+    assert found.sizes["torch"] == pytest.approx(3, abs=0.1)
+    assert 3 < found.total < 3.2
+    assert found.largest.startswith("torch 3, other 0")
+
+
+def test_what_is_asked_of_pip_is_said_as_a_user_would():
+    said = {name: install.asked(wanted) for name, wanted in install.WANTED.items()}
+    assert said["bare"] == "."
+    assert said["onnx"] == ".[onnx]"
+    assert said["POT, torch"] == "pot torch"
+
+
+def test_the_page_has_a_row_of_each_installation():
+    page = (install.ROOT / "docs" / "alternatives.md").read_text()
+    rows = re.findall(r"^\| `([^`]+)` \| \d", page, re.MULTILINE)
+    assert rows == [install.asked(wanted) for wanted in install.WANTED.values()]
