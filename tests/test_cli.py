@@ -26,6 +26,7 @@ from swae.commands import HOME, files
 from swae.commands import fit as commands
 from swae.flags import config_first
 from swae.progress import Reporter
+from swae.storage import FILES
 from swae.training import DivergedError
 
 SMALL = ("--batch-size", "16", "--n-projections", "10", "--max-epochs", "2")
@@ -137,7 +138,7 @@ def test_a_run_folder_holds_what_the_readme_says(place):
         [
             "config.yaml",
             "metrics.jsonl",
-            *(f"model/{name}" for name in ("config.json", "manifest.json", "model.safetensors")),
+            *(f"model/{name}" for name in FILES),
             *(
                 f"checkpoints/epoch-0002/{name}"
                 for name in (
@@ -355,7 +356,7 @@ def test_an_interrupted_run_goes_on(here, monkeypatch, capsys, what, code, word,
 
 def test_a_run_killed_before_its_model_was_stored_is_finished(here, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(SWAE, "save", lambda *_: interrupt())
+        patch.setattr(SWAE, "save", lambda *_, **__: interrupt())
         assert fit("--out", "parts") == 130
     assert fit("--out", "parts", "--resume") == 0
     assert sha(here / "parts") == sha(here / "run")
@@ -889,7 +890,7 @@ def full(*args, **kwargs):
 
 
 @pytest.mark.parametrize(
-    "what", ["run.write_file", "checkpoint.write_file", "commands.fit.plotting.save"]
+    "what", ["run.write_file", "manifest.write_files", "commands.fit.plotting.save"]
 )
 def test_a_full_disk(here, monkeypatch, capsys, what):
     monkeypatch.setattr(commands, "draw_figures", DRAW)
