@@ -11,8 +11,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .networks import is_picture
-
 SHOWN = 12
 r"""The names of columns or classes that are told."""
 
@@ -48,7 +46,8 @@ def model_card(config: Mapping[str, Any], name: str = "path/to/this/folder") -> 
     """
 
     params, shape = config["params"], config["shape"]
-    sizes, d, prior = " x ".join(map(str, shape)), params["latent_dim"], in_words(params["prior"])
+    sizes, d = " x ".join(map(str, shape)), params["latent_dim"]
+    prior = in_words(config.get("given", {}).get("prior") or params["prior"])
     parts = [
         head(shape),
         f"# Sliced-Wasserstein autoencoder: {sizes} to {d}, prior {prior}",
@@ -57,7 +56,7 @@ def model_card(config: Mapping[str, Any], name: str = "path/to/this/folder") -> 
         f"the prior by the sliced-Wasserstein distance ([Kolouri et al., 2018]"
         "(https://arxiv.org/abs/1804.01947)). Trained for "
         f"{config['epochs']} epochs with swae {config.get('swae', '')}.".replace(" .", "."),
-        usage(name, own_parts(params)),
+        usage(name, own_parts(params), config.get("classes")),
         data_of(config),
         quality(config.get("evaluation")),
         settings(params),
@@ -73,12 +72,14 @@ def head(shape: Sequence[int]) -> str:
 
     tags = ["swae", "autoencoder", "sliced-wasserstein", "optimal-transport", "generative"]
     lines = ["---", "library_name: swae", "tags:", *(f"- {tag}" for tag in tags)]
-    if is_picture(shape):
+    if len(shape) == 3:  # an image
         lines.append("pipeline_tag: unconditional-image-generation")
     return "\n".join([*lines, "---"])
 
 
-def usage(name: str, own: Sequence[str]) -> str:
+def usage(name: str, own: Sequence[str], classes: Sequence[Any] | None) -> str:
+    r"""Shows how the model is used, with what has to be passed again."""
+
     passed = "".join(f", {part}=..." for part in own)
     lines = [
         "from swae import SWAE",
@@ -88,6 +89,8 @@ def usage(name: str, own: Sequence[str]) -> str:
         "X_hat = model.inverse_transform(Z)  # go back",
         "X_new = model.sample(16)  # generate",
     ]
+    if classes:
+        lines.append("X_new = model.sample(16, label=model.classes_[0])  # of one label")
     return "## Use\n\n```python\n" + "\n".join(lines) + "\n```"
 
 
