@@ -44,8 +44,10 @@ def check_shapes(settings: Settings, shape: Sequence[int], shapes: Shapes) -> No
 
     wanted = {**shapes_of_modules(settings, shape), **shapes_of_penalty(settings, shapes)}
     for name, size in wanted.items():
-        if shapes.get(name) != size:
-            raise ValueError(f"{name} is not of shape {size}.")
+        if name not in shapes:
+            raise ValueError(f"there is no {name}.")
+        if shapes[name] != size:
+            raise ValueError(f"{name} is of shape {shapes[name]} and not {size}.")
     home = home_of_prior(settings)
     # Only a prior that was passed as it is may have numbers that nothing tells of.
     passed = not isinstance(setting(settings, "prior"), str | dict)

@@ -15,7 +15,7 @@ from swae.checkpoint import latest_checkpoint
 from swae.classes import classes_of, component_named, components_for, known
 from swae.cli import main
 from swae.data import DataError, Samples, to_float
-from swae.manifest import CorruptError
+from swae.manifest import CorruptError, read_folder, write_folder
 from swae.metrics import evaluating
 from swae.seeding import stream
 
@@ -153,9 +153,11 @@ def test_a_stored_model_knows_its_labels(model, tmp_path):
 @pytest.mark.parametrize(
     "classes", [[1, "a"], ["a", "a"], [], "abc", [[1]], [True, False], [None], [1, 2, 3, 4]]
 )
-def test_stored_labels_are_not_believed(model, tmp_path, monkeypatch, classes):
-    monkeypatch.setattr(model, "classes_", classes)
+def test_stored_labels_are_not_believed(model, tmp_path, classes):
     model.save(tmp_path / "model")
+    files = read_folder(tmp_path / "model")
+    config = json.dumps(json.loads(files["config.json"]) | {"classes": classes})
+    write_folder(tmp_path / "model", {**files, "config.json": config.encode()})
     with pytest.raises(CorruptError):
         SWAE.load(tmp_path / "model")
 

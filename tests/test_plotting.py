@@ -401,7 +401,7 @@ def test_save_keeps_the_old_file_when_drawing_fails(tmp_path):
 
     class Broken(Figure):
         def savefig(self, fname, **options):
-            Path(fname).write_bytes(b"half a pict")
+            fname.write(b"half a pict")
             raise OSError("no space left")
 
     with pytest.raises(OSError, match="no space"):
