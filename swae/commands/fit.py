@@ -104,7 +104,7 @@ def fit(words: list[str]) -> int:
     with run.claimed(overwrite=args.overwrite, resume=args.resume), once():
         train = load_split(args, "train", model)
         keep_freed_memory()  # from here on: what reading the data took is given back
-        with closing(Together([])) as logs:
+        with Together([]) as logs:
             fit_in(run, model, train, args, logs)
             draw_figures(run, model, train, logs)
     say_what_is_there(run)

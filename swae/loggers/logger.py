@@ -10,7 +10,7 @@ __all__ = ["Logger", "Row", "Snapshot", "check", "numbers_of", "picture_of", "ro
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +79,7 @@ class Logger(ABC):
     def close(self) -> None:
         r"""Finishes the files; once more does nothing."""
 
-    def __enter__(self) -> "Logger":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
