@@ -3,7 +3,9 @@
 import errno
 import json
 import socket
+import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -73,16 +75,31 @@ def records(file):
             parts = b""
 
 
+def finished(file):
+    """Returns the records of a run that was closed, once its last one is there.
+
+    Of a second part in the same process the library's own process may be writing still.
+    """
+    for _ in range(100):
+        found = list(records(file))
+        if found and found[-1].WhichOneof("record_type") == "exit":
+            return found
+        time.sleep(0.1)
+    raise TimeoutError(file)
+
+
 def history(folder):
     """Returns what the run that a folder's note names was told, over all its parts."""
     id = json.loads((folder / "wandb" / "swae.json").read_text())["id"]
     rows = []
     for file in sorted(folder.glob(f"wandb/offline-run-*-{id}*/run-{id}.wandb")):
-        for record in records(file):
+        for record in finished(file):
             if record.WhichOneof("record_type") == "history":
                 items = record.history.item
                 named = {item.key or "/".join(item.nested_key): item for item in items}
                 rows.append({name: json.loads(item.value_json) for name, item in named.items()})
+    steps = [row["_step"] for row in rows]
+    assert steps == sorted(set(steps))  # or the server would drop what goes back
     return rows
 
 
@@ -363,10 +380,10 @@ def test_wandb_keeps_no_more_than_it_is_given(own):
     with WeightsAndBiases(own, SETTINGS, "me") as logger:
         logger.record(loss(1))
     (file,) = own.glob("wandb/offline-run-*/run-*.wandb")
-    kinds = [record.WhichOneof("record_type") for record in records(file)]
+    kinds = [record.WhichOneof("record_type") for record in finished(file)]
     assert {"run", "history", "exit"} <= {*kinds}
     assert not {"environment", "files", "stats", "output", "output_raw"} & {*kinds}
-    (run,) = [record.run for record in records(file) if record.HasField("run")]
+    (run,) = [record.run for record in finished(file) if record.HasField("run")]
     assert (run.display_name, run.project, run.host) == ("me", "swae", "")
     assert not run.git.remote_url + run.git.commit
     config = {item.key: json.loads(item.value_json) for item in run.config.update}
@@ -430,7 +447,7 @@ def test_names_that_are_refused_before_anything_is_written(own, wire, capsys, wo
     ("kind", "module"), [("tensorboard", "torch.utils.tensorboard"), ("wandb", "wandb")]
 )
 def test_a_library_that_is_not_installed(monkeypatch, kind, module):
-    monkeypatch.setitem(__import__("sys").modules, module, None)
+    monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ValueError, match=rf"not installed: `pip install 'swae\[{kind}\]'`"):
         kinds_of(kind)
 

@@ -7,7 +7,8 @@ data. What it keeps in the user's home otherwise, it keeps in the folder.
 
 The library's record can't be taken back. So a note beside it says which run it is and how many
 epochs it holds; a run that goes on has the same id, and epochs that it holds are not told again,
-which is the same, for a resumed run is the run that was not interrupted.
+which is the same, for a resumed run is the run that was not interrupted. The library's own step,
+which has to grow over all parts of a run, is twice the epoch, and one more for pictures.
 """
 
 __all__ = ["WeightsAndBiases"]
@@ -76,6 +77,7 @@ class WeightsAndBiases(Logger):
         online: bool = False,
     ) -> None:
         self.wandb = library()
+        folder = folder.absolute()  # the library's process has a working folder of its own
         self.home = folder / "wandb"
         self.home.mkdir(parents=True, exist_ok=True)
         self.id, self.told, self.shown = read_note(self.home) if done else new_note()
@@ -100,7 +102,7 @@ class WeightsAndBiases(Logger):
         epoch, numbers = numbers_of(row)
         if epoch > self.held[0]:
             self.told = epoch
-            self.run.log({"epoch": epoch, **numbers})
+            self.run.log({"epoch": epoch, **numbers}, step=2 * epoch, commit=True)
             self.note()
 
     def show(self, snapshot: Snapshot) -> None:
@@ -115,7 +117,8 @@ class WeightsAndBiases(Logger):
         with at_home(self.home):
             if snapshot.codes is not None:
                 log["codes"] = self.table(snapshot)
-            self.run.log({"epoch": snapshot.epoch, **log})
+            step = 2 * snapshot.epoch + 1
+            self.run.log({"epoch": snapshot.epoch, **log}, step=step, commit=True)
         self.note()
 
     def close(self) -> None:
