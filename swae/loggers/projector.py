@@ -2,7 +2,8 @@ r"""The codes, in the files that TensorBoard's projector reads.
 
 A line of numbers for each code, a line of text for its label, and one picture, the sprite, with
 all thumbnails in rows of :math:`\lceil \sqrt{n} \rceil` of equal size, from the upper left. The
-projector finds them through a file of its own in the same folder.
+projector finds them through a file of its own in the same folder. It turns fewer than three
+numbers a code into NaN, and shows nothing; so zeros are added up to three.
 """
 
 __all__ = ["sprite", "write_codes"]
@@ -60,15 +61,17 @@ def write_codes(folder: Path, snapshot: Snapshot) -> None:
 
 
 def lines_of(codes: Any) -> bytes:  # noqa: ANN401 - an array
-    r"""Returns numbers as text that gives back every bit of a float32.
+    r"""Returns codes as text that gives back every bit of a float32, of at least three numbers.
 
     Example:
         >>> lines_of(np.float32([[0.1, -1], [2, 0.25]]))
-        b'0.100000001\t-1\n2\t0.25\n'
+        b'0.100000001\t-1\t0\n2\t0.25\t0\n'
     """
 
     with BytesIO() as file:
-        np.savetxt(file, np.asarray(codes, dtype=np.float32), fmt="%.9g", delimiter="\t")
+        codes = np.asarray(codes, dtype=np.float32)
+        wide = np.pad(codes, ((0, 0), (0, max(0, 3 - codes.shape[1]))))
+        np.savetxt(file, wide, fmt="%.9g", delimiter="\t")
         return file.getvalue()
 
 
