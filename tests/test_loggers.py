@@ -19,6 +19,8 @@ from PIL import Image
 
 from swae import SWAE
 from swae.cli import main
+from swae.commands.fit import thumbnails_of
+from swae.data import Samples
 from swae.loggers import JsonLines, Logger, Snapshot, TensorBoard, Together, WeightsAndBiases
 from swae.loggers.logger import numbers_of, picture_of
 from swae.loggers.projector import sprite
@@ -245,6 +247,16 @@ def shared(tmp_path_factory):
         logger.close()
 
 
+def test_a_model_that_is_not_trained_may_be_shown(own):
+    with TensorBoard(own) as board, WeightsAndBiases(own) as run:
+        for logger in (board, run):
+            logger.show(snapshot(0))
+            logger.record(loss(1))
+            logger.show(snapshot(1))
+    assert [image.step for image in events_of(own).Images("figures/plot")] == [0, 1]
+    assert [row["epoch"] for row in history(own)] == [0, 1, 1]
+
+
 def test_numbers_are_named_by_what_they_are_of():
     epoch = Epoch(2, 16, 0.5, 0.75, {"penalty": 0.25}, 0.125)
     expected = {"step": 16, "seconds": 0.5, "loss": 0.75, "penalty": 0.25, "learning_rate": 0.125}
@@ -327,9 +339,11 @@ def watch(event, args):
         print(event, args)
 
 sys.addaudithook(watch)
-with WeightsAndBiases(Path(sys.argv[1]), online=sys.argv[2] == "online") as logger:
-    logger.record({"epoch": 1, "loss": 0.5})
-    logger.show(Snapshot(1, codes=np.zeros((3, 2))))
+for online in (False, True):
+    with WeightsAndBiases(Path(sys.argv[1]), online=online) as logger:
+        logger.record({"epoch": 1, "loss": 0.5})
+        logger.show(Snapshot(1, codes=np.zeros((3, 2))))
+    print("closed", flush=True)
 """
 
 
@@ -361,35 +375,29 @@ def wire(monkeypatch):
     thread.join()
 
 
-def process(own, how):
-    """Starts a process that logs, for settings and proxies are read once by each."""
-    command = [sys.executable, "-c", TELL, str(own), how]
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    return subprocess.Popen(command, env=env, text=True, start_new_session=True, **pipes)
-
-
 def test_offline_nobody_is_called_and_nothing_is_said(own, wire, monkeypatch):
-    """Nor where the environment says online and who would log in."""
+    """Though the environment says online and who logs in; online the wire does hear it.
+
+    In a process of its own, for the library reads its settings and the proxies once in each.
+    """
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setenv("WANDB_API_KEY", 40 * "a")
-    with process(own, "offline") as running:
-        assert (running.communicate()[0], running.returncode) == ("", 0)
-    assert wire == []
-    assert read_wandb(own) == {1: 0.5}
-
-
-def test_online_the_wire_hears_it(own, wire, monkeypatch):
-    """So the test above could fail."""
-    monkeypatch.setenv("WANDB_API_KEY", 40 * "a")
-    with process(own, "online") as running:
-        end = time.monotonic() + 60
-        while not wire and running.poll() is None and time.monotonic() < end:
-            time.sleep(0.05)
-        if running.poll() is None:
-            os.killpg(running.pid, signal.SIGKILL)
-        said = running.stdout.read()
-    assert wire, said
+    command = [sys.executable, "-c", TELL, str(own)]
+    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    running = subprocess.Popen(command, env=env, text=True, start_new_session=True, **pipes)
+    with running:
+        try:
+            assert running.stdout.readline() == "closed\n"
+            assert wire == []
+            assert read_wandb(own) == {1: 0.5}
+            end = time.monotonic() + 60
+            while not wire and running.poll() is None and time.monotonic() < end:
+                time.sleep(0.05)
+            assert wire  # so that what stands above could fail
+        finally:
+            if running.poll() is None:
+                os.killpg(running.pid, signal.SIGKILL)
 
 
 def test_wandb_has_the_numbers_pictures_and_codes(own):
@@ -496,6 +504,26 @@ def data(own):
         "data.npz", x=rng.integers(0, 256, (60, 1, 8, 8)).astype(np.uint8), y=np.arange(60) % 3
     )
     return "data.npz"
+
+
+@pytest.mark.parametrize(
+    ("shape", "small"),
+    [
+        ((1, 8, 8), (1, 8, 8)),
+        ((3, 64, 40), (3, 32, 20)),
+        ((1, 6, 64, 64), (1, 32, 32)),
+        ((2, 8, 8), None),
+        ((5,), None),
+        ((3, 40), None),
+    ],
+)
+def test_thumbnails_are_small_images_or_none(shape, small):
+    x = torch.rand(7, *shape)
+    thumbnails = thumbnails_of(Samples(x))
+    assert (thumbnails is None) == (small is None)
+    if small is not None:
+        assert thumbnails.shape == (7, *small)
+        assert thumbnails.mean() == pytest.approx(float(x.mean()), abs=0.05)
 
 
 def without_time(rows):

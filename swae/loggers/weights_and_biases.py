@@ -152,7 +152,7 @@ def read_note(home: Path) -> tuple[str, int, int]:
 
 
 def new_note() -> tuple[str, int, int]:
-    return secrets.token_hex(4), 0, 0
+    return secrets.token_hex(4), -1, -1  # a model that is not trained may be shown, as epoch 0
 
 
 def library() -> Any:  # noqa: ANN401 - a module that is optional
