@@ -6,7 +6,7 @@ r"""The folder of a run.
 ``model/``                weights, configuration and their sha256 sums
 ``checkpoints/``          where training stands, for ``--resume``
 ``figures/``              curves, reconstructions, samples and codes
-``logs/``                  what ``--log`` asks for: TensorBoard's files, Weights & Biases'
+``logs/``                 what ``--log`` asks for: TensorBoard's files, Weights & Biases'
 ``rejected.jsonl``        files of the data that could not be read, if any
 ========================  =====================================================
 

@@ -470,6 +470,17 @@ def test_what_training_can_not_outlive_is_raised(error):
         Together([Broken(error)]).record(loss(1))
 
 
+def test_a_disk_that_is_full_ends_it(own, monkeypatch):
+    """Also where the projector's files say so in a sentence of their own."""
+    with Together([TensorBoard(own)]) as logs:
+        with monkeypatch.context() as patch:
+            full = OSError(errno.ENOSPC, "No space left on device")
+            patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(full))
+            with pytest.raises(OSError, match="it needs .* bytes"):
+                logs.show(snapshot(1))
+        assert len(logs.loggers) == 1
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [

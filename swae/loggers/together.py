@@ -7,7 +7,6 @@ either.
 
 __all__ = ["KINDS", "Together", "kinds_of", "open_logs"]
 
-import errno
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, final
 
 from ..spelling import nearest
+from ..writing import FULL
 from .logger import Logger, Row, Snapshot
 from .tensorboard import TensorBoard
 from .tensorboard import library as tensorboard_library
@@ -25,8 +25,6 @@ logger = logging.getLogger("swae")
 
 KINDS = ("tensorboard", "wandb", "wandb:online")
 r"""The names of the loggers that a run may have beside its lines of JSON."""
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @final
@@ -60,7 +58,7 @@ class Together(Logger):
             except MemoryError:
                 raise
             except Exception as error:  # whatever goes wrong in somebody else's library
-                if isinstance(error, OSError) and error.errno in FULL:
+                if is_full(error):
                     raise
                 self.loggers.remove(one)
                 with suppress(Exception):
@@ -71,6 +69,17 @@ class Together(Logger):
                     type(error).__name__,
                     error,
                 )
+
+
+def is_full(error: BaseException) -> bool:
+    r"""Tells whether an error is that of a full disk, or the sentence that stands for one.
+
+    Example:
+        >>> is_full(OSError(28, "No space left on device")), is_full(OSError("gone"))
+        (True, False)
+    """
+
+    return any(getattr(e, "errno", None) in FULL for e in (error, error.__cause__))
 
 
 def kinds_of(words: str | Sequence[str] | None) -> tuple[str, ...]:
