@@ -476,7 +476,7 @@ def test_a_disk_that_is_full_ends_it(own, monkeypatch):
         with monkeypatch.context() as patch:
             full = OSError(errno.ENOSPC, "No space left on device")
             patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(full))
-            with pytest.raises(OSError, match="it needs .* bytes"):
+            with pytest.raises(OSError, match=r"it needs .* bytes"):
                 logs.show(snapshot(1))
         assert len(logs.loggers) == 1
 

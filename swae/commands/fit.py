@@ -379,3 +379,5 @@ def say_what_is_there(run: Run) -> None:
     print(f"metrics   {run.metrics}")
     for figure in sorted(run.figures.glob("*.png")):
         print(f"figure    {figure}")
+    for log in sorted(run.logs.glob("*")):
+        print(f"log       {log}")
