@@ -6,6 +6,7 @@ r"""The folder of a run.
 ``model/``                weights, configuration and their sha256 sums
 ``checkpoints/``          where training stands, for ``--resume``
 ``figures/``              curves, reconstructions, samples and codes
+``logs/``                 what ``--log`` asks for: TensorBoard's files, Weights & Biases'
 ``rejected.jsonl``        files of the data that could not be read, if any
 ========================  =====================================================
 
@@ -27,11 +28,12 @@ from typing import Any, final
 import yaml
 
 from .checkpoint import Checkpoint, latest_checkpoint
+from .loggers import JsonLines
 from .storage import home_of, is_model
 from .writing import write_file
 
-RESUMABLE = ("data_dir", "device")
-r"""Settings that may change on the way: where things are."""
+RESUMABLE = ("data_dir", "device", "log")
+r"""Settings that may change on the way: where things are, and who is told."""
 
 
 class RunError(ValueError):
@@ -57,6 +59,7 @@ class Run:
         self.model = path / "model"
         self.checkpoints = path / "checkpoints"
         self.figures = path / "figures"
+        self.logs = path / "logs"
         self.rejected = path / "rejected.jsonl"
 
     @classmethod
@@ -116,7 +119,7 @@ class Run:
     def clear(self) -> None:
         r"""Removes what a run writes, and nothing else."""
 
-        for folder in (self.model, self.checkpoints, self.figures):
+        for folder in (self.model, self.checkpoints, self.figures, self.logs):
             shutil.rmtree(folder, ignore_errors=True)
         for file in (self.config, self.metrics, self.rejected):
             file.unlink(missing_ok=True)
@@ -169,29 +172,18 @@ class Run:
                     "--resume goes on with the same settings."
                 )
         done = 0 if checkpoint is None else checkpoint.epoch
-        rows = [row for row in self.rows() if row["epoch"] <= done]
-        if self.metrics.exists():
-            write_file(self.metrics, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        JsonLines(self.metrics, done=done)
         return checkpoint
 
     def record(self, row: Mapping[str, Any]) -> None:
         r"""Appends an epoch's line to the metrics."""
 
-        with self.metrics.open("a") as file:
-            file.write(json.dumps(dict(row)) + "\n")
+        JsonLines(self.metrics, done=None).record(row)
 
     def rows(self) -> list[dict[str, Any]]:
         r"""Returns the metrics, a row an epoch; a line that was cut off is left out."""
 
-        if not self.metrics.exists():
-            return []
-        rows = []
-        for line in self.metrics.read_text().splitlines():
-            try:
-                rows.append(json.loads(line))
-            except ValueError:
-                break
-        return rows
+        return JsonLines(self.metrics, done=None).rows()
 
     def reject(self, rejected: Sequence[tuple[str, str]]) -> None:
         r"""Writes which files of the data could not be read, and why."""

@@ -170,7 +170,8 @@ def test_a_config_is_resolved(place):
     assert (settings["batch_size"], settings["n_projections"], settings["seed"]) == (16, 10, 0)
     nothing = {name for name, value in settings.items() if value is None}
     assert nothing == {
-        "data_dir", "image_size", "crop", "label_column", "columns", "image_shape", "patience"
+        "data_dir", "image_size", "crop", "label_column", "columns", "image_shape",
+        "patience", "log"
     }  # fmt: skip
 
 

@@ -18,8 +18,8 @@ LAYERS = (
     "images ingest cache celeba reading columns tables hub sources codes laws data schema "
     "training metrics writing manifest weights checkpoint stopping foreign latent anomaly",
     "allocator presets settings feeding building expected classes storage card sharing montage "
-    "canvas lines plotting strips tabular drawing estimator paper explorer progress run flags "
-    "commands cli",
+    "canvas lines plotting strips tabular drawing estimator paper explorer progress loggers run "
+    "flags commands cli",
 )
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names.split()}
 

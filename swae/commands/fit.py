@@ -31,6 +31,8 @@ from ..drawing import (
 from ..estimator import SWAE
 from ..flags import Parser, add_data_flags, add_model_flags, as_flags
 from ..laws import absolute_law
+from ..loggers import Snapshot, Together
+from ..loggers.together import kinds_of, open_logs
 from ..metrics import Evaluation
 from ..progress import Reporter
 from ..run import Run, RunError
@@ -48,11 +50,19 @@ r"""Fewer held-back samples than this draw no picture of a law; the training sam
 TABLE = 1000
 r"""The rows of a table that its pictures show."""
 
+THUMBNAIL = 32
+r"""The longer side of the images beside the codes, in pixels."""
+
 ROWS = 20
 r"""The most labels whose samples are drawn."""
 
 CHECKPOINT_EVERY = 20.0
 r"""The seconds of training after which a checkpoint is worth its writing."""
+
+LOG_HELP = (
+    "Logs beside metrics.jsonl, as tensorboard,wandb; written to RUN/logs. wandb is offline, "
+    "wandb:online sends what it writes."
+)
 
 TALK_EVERY = 5.0
 r"""The seconds after which an epoch is worth a line."""
@@ -74,7 +84,8 @@ def fit(words: list[str]) -> int:
         default=None,
         help="Stop after so many epochs of the schedule, to be resumed.",
     )
-    args = parser.read(words)
+    parser.add_argument("--log", type=str | None, default=None, help=LOG_HELP)
+    args = parser.read(merged(words, "--log"))
     args.data = args.data or parser.from_config(args, "data")
     if args.data is None:
         raise ValueError(f"fit wants data: {', '.join(NAMES)}, a folder or a file.")
@@ -89,16 +100,18 @@ def fit(words: list[str]) -> int:
     run = Run(Path(args.out)) if args.out else Run.numbered(Path(args.data).stem)
     model = SWAE(**parser.model_settings(args))
     model.check()
+    kinds_of(args.log)
     with run.claimed(overwrite=args.overwrite, resume=args.resume), once():
         train = load_split(args, "train", model)
         keep_freed_memory()  # from here on: what reading the data took is given back
-        fit_in(run, model, train, args)
-        draw_figures(run, model, train)
+        with Together([]) as logs:
+            fit_in(run, model, train, args, logs)
+            draw_figures(run, model, train, logs)
     say_what_is_there(run)
     return 0
 
 
-def fit_in(run: Run, model: SWAE, train: Samples, args: Any) -> None:  # noqa: ANN401
+def fit_in(run: Run, model: SWAE, train: Samples, args: Any, logs: Together) -> None:  # noqa: ANN401
     r"""Trains up to the last epoch asked for, and stores the model."""
 
     asked = {
@@ -108,6 +121,7 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any) -> None:  # noqa: A
         "crop": args.crop,
         "label_column": args.label_column or None,
         "columns": args.columns,
+        "log": args.log,
     }
     settings = asked | as_flags(model.resolve(train))
     settings["prior"] = absolute_law(settings["prior"])
@@ -127,13 +141,16 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any) -> None:  # noqa: A
             run.clear()
         run.write_config(settings)
         run.reject(train.rejected)
+        logs.loggers += open_logs(
+            kinds_of(args.log), run.logs, settings, name=run.path.name, done=done
+        ).loggers
         report.start(
             f"{len(train):,} samples of shape {'x'.join(map(str, train.shape))}; "
             f"judged on {len(held):,} {judged}; writing {run.path}",
             total=last * model.samples_per_epoch_,
             done=done * model.samples_per_epoch_,
         )
-        follow(training, run, model, held, report, last)
+        follow(training, run, model, held, report, last, logs, train)
     model.save(run.model, evaluation=model.evaluate(held))
     say_mean(run, judged)
     if model.n_epochs_ == last < epochs:
@@ -143,6 +160,27 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any) -> None:  # noqa: A
         )
 
 
+def merged(words: list[str], name: str) -> list[str]:
+    r"""Returns words in which an option that is given several times is given once.
+
+    Example:
+        >>> merged(["digits", "--log", "tensorboard", "--log=wandb"], "--log")
+        ['digits', '--log=tensorboard,wandb']
+    """
+
+    others, values, left = [], [], iter(words)
+    for word in left:
+        if word == name:
+            value = next(left, None)
+            others += [word] if value is None else []  # for the parser to refuse
+            values += [] if value is None else [value]
+        elif word.startswith(f"{name}="):
+            values.append(word.removeprefix(f"{name}="))
+        else:
+            others.append(word)
+    return [*others, f"{name}={','.join(values)}"] if values else others
+
+
 def absolute(path: str | None) -> str | None:
     r"""Returns a path that means the same from every folder."""
 
@@ -150,14 +188,25 @@ def absolute(path: str | None) -> str | None:
 
 
 def follow(
-    training: Iterator[Epoch], run: Run, model: SWAE, held: Samples, report: Reporter, last: int
+    training: Iterator[Epoch],
+    run: Run,
+    model: SWAE,
+    held: Samples,
+    report: Reporter,
+    last: int,
+    logs: Together,
+    train: Samples,
 ) -> None:
     r"""Trains up to an epoch, and evaluates, records, stores and reports on the way."""
 
     said = saved = time.monotonic()
     for epoch in training:
         evaluation = model.evaluate(held)
-        run.record(row_of(epoch, model.autoencoder_, evaluation))
+        row = row_of(epoch, model.autoencoder_, evaluation)
+        run.record(row)
+        logs.record(row)
+        if logs.loggers and epoch.number != last and is_shown(epoch.number):
+            logs.show(snapshot_of(model, train))
         now = time.monotonic()
         if epoch.number == last or now - saved > CHECKPOINT_EVERY:
             model.save_checkpoint(run.checkpoints)
@@ -223,8 +272,27 @@ def say_mean(run: Run, judged: str, last: int = 5) -> None:
     print(f"mean of the last {len(rows)} evaluations on {judged}: {figures_in_words(means)}")
 
 
-def draw_figures(run: Run, model: SWAE, train: Samples) -> None:
-    r"""Draws curves, reconstructions, samples and codes."""
+def draw_figures(run: Run, model: SWAE, train: Samples, logs: Together) -> None:
+    r"""Draws curves, reconstructions, samples and codes, for the run and its logs."""
+
+    plotting.save(plotting.curves(run.rows()), run.figures / "curves.png")
+    snapshot = snapshot_of(model, train)
+    for name, figure in snapshot.figures.items():
+        plotting.save(figure, run.figures / f"{name}.png")
+    logs.show(snapshot)
+
+
+def is_shown(epoch: int) -> bool:
+    r"""Tells whether logs get pictures of an epoch before the last.
+
+    Powers of two: what changes, changes early, and a thousand epochs have ten of them.
+    """
+
+    return epoch & (epoch - 1) == 0
+
+
+def snapshot_of(model: SWAE, train: Samples) -> Snapshot:
+    r"""Draws reconstructions, samples and codes."""
 
     shown, what = train, "training samples"
     held = model.validation_ is not None and len(model.validation_) >= FEW
@@ -235,10 +303,10 @@ def draw_figures(run: Run, model: SWAE, train: Samples) -> None:
     columns = columns_of(model)
     x = to_float(next(shown.chunks(12 if columns is None else TABLE)))
     few = x if panelled(x, columns) else x[:12]
-    plotting.save(plotting.curves(run.rows()), run.figures / "curves.png")
-    pairs = draw_pairs(few, model.reconstruct(few), columns)
-    plotting.save(pairs, run.figures / "reconstructions.png")
-    plotting.save(samples_of(model, train, x, columns), run.figures / "samples.png")
+    figures = {
+        "reconstructions": draw_pairs(few, model.reconstruct(few), columns),
+        "samples": samples_of(model, train, x, columns),
+    }
 
     codes = model.transform(shown)
     # What is held back of a conditional run is numbered by classes_.
@@ -250,13 +318,28 @@ def draw_figures(run: Run, model: SWAE, train: Samples) -> None:
         grid = pictures(model.inverse_transform(lattice), views=False)
         caption = f"{len(codes):,} {what}"
         caption += "; a volume's middle slice along its depth" if x.ndim == 5 else ""
-        figure = plotting.triptych(
+        figures["triptych"] = plotting.triptych(
             prior, codes, labels, grid, extent=extent, caption=caption, prior_labels=drawn
         )
-        plotting.save(figure, run.figures / "triptych.png")
     else:
-        figure = plotting.codes(codes, labels, prior, prior_labels=drawn)
-        plotting.save(figure, run.figures / "codes.png")
+        figures["codes"] = plotting.codes(codes, labels, prior, prior_labels=drawn)
+    of_each = None if labels is None else np.asarray(labels)
+    return Snapshot(model.n_epochs_, figures, codes, of_each, thumbnails_of(shown))
+
+
+def thumbnails_of(samples: Samples) -> Any:  # noqa: ANN401 - an array or None
+    r"""Returns images small, to be shown beside their codes; None of samples that are none."""
+
+    small = []
+    for x in samples.chunks(500):
+        images = drawable(to_float(x), views=False)
+        if images.ndim != 4 or images.shape[1] not in (1, 3):
+            return None
+        h, w = images.shape[2:]
+        scale = min(1.0, THUMBNAIL / max(h, w))
+        sides = max(1, round(h * scale)), max(1, round(w * scale))
+        small.append(torch.nn.functional.adaptive_avg_pool2d(torch.as_tensor(images), sides))
+    return pictures(torch.cat(small).numpy()) if small else None
 
 
 def samples_of(model: SWAE, train: Samples, x: Any, columns: Any) -> Any:  # noqa: ANN401
@@ -296,3 +379,5 @@ def say_what_is_there(run: Run) -> None:
     print(f"metrics   {run.metrics}")
     for figure in sorted(run.figures.glob("*.png")):
         print(f"figure    {figure}")
+    for log in sorted(run.logs.glob("*")):
+        print(f"log       {log}")
