@@ -41,7 +41,7 @@ def model_card(config: Mapping[str, Any], name: str = "path/to/this/folder") -> 
     Example:
         >>> params = {"prior": "ring", "latent_dim": 2}
         >>> card = model_card({"params": params, "shape": [1, 28, 28], "epochs": 20})
-        >>> card.splitlines()[9]
+        >>> card.splitlines()[11]
         '# Sliced-Wasserstein autoencoder: 1 x 28 x 28 to 2, prior ring'
     """
 
