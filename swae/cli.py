@@ -31,6 +31,7 @@ COMMANDS = {
     "modes": "draw the main directions of the codes",
     "grid": "draw the map of a latent plane",
     "info": "say what a run is",
+    "export": "write a run's model as ONNX, or the codes of data as Parquet",
     "paper": "draw the figures of the paper",
     "import-keras": "turn the authors' Keras weights into a run",
 }

@@ -13,6 +13,7 @@ HOME = {
     "modes": "latent",
     "grid": "latent",
     "info": "use",
+    "export": "export",
     "paper": "paper",
     "import-keras": "keras",
 }
