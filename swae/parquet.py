@@ -94,7 +94,7 @@ def rows_of(model: SWAE, samples: Samples) -> Iterator[dict[str, Any]]:
     r"""Yields the columns of a chunk of samples after the other."""
 
     network, start, labels = model.autoencoder_, 0, samples.labels
-    device, names = next(network.parameters()).device, (*samples.classes, None)
+    device = next(network.parameters()).device
     for part in samples.chunks(CHUNK):
         x, end = to_float(part), start + len(part)
         with torch.no_grad(), evaluating(network):
@@ -102,15 +102,30 @@ def rows_of(model: SWAE, samples: Samples) -> Iterator[dict[str, Any]]:
             errors = row_errors(network, x.to(device), z)
         codes = z.numpy(force=True)
         columns: dict[str, Any] = {f"z{i}": codes[:, i] for i in range(codes.shape[1])}
-        columns |= {"id": np.arange(start, end), "codes": codes, "error": errors.cpu()}
+        columns |= {"id": np.arange(start, end), "codes": codes, "error": errors.numpy(force=True)}
         if labels is not None:
-            known = [None if label < 0 else label for label in labels[start:end].tolist()]
-            columns["label"] = known
-            columns["label_name"] = [names[-1 if label is None else label] for label in known]
+            columns |= label_columns(labels[start:end].tolist(), samples.classes)
         if is_shown(samples.shape):
             columns["thumbnail"] = [{"bytes": png, "path": None} for png in thumbnails(model, x)]
         yield columns
         start = end
+
+
+def label_columns(labels: list[int], names: tuple[str, ...]) -> dict[str, Any]:
+    r"""Returns labels, None for none, and their names where they have names.
+
+    Example:
+        >>> label_columns([1, -1], ("ant", "cat"))
+        {'label': [1, None], 'label_name': ['cat', None]}
+    """
+
+    known = [None if label < 0 else label for label in labels]
+    if not names:
+        return {"label": known}
+    return {
+        "label": known,
+        "label_name": [None if label is None else names[label] for label in known],
+    }
 
 
 # --- the file
