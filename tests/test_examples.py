@@ -66,6 +66,16 @@ def encodes(result):
     assert len(np.unique(codes, axis=0)) == len(codes)
 
 
+def opens(result):
+    """onnxruntime alone says what torch says, and generates digits that differ."""
+    assert result["codes differ by"] < 1e-5
+    assert result["data differ by"] < 1e-5
+    new = np.array(result["generated"])
+    assert new.shape == (16, 64)
+    assert (new.min() >= 0, new.max() <= 1) == (True, True)
+    assert new.std(axis=0).max() > 1e-2
+
+
 SMALL = {
     "plain_loop": Small({"epochs": 20}, generates),
     "lightning_module": Small(
@@ -86,6 +96,7 @@ SMALL = {
     "volumes": Small(
         {"epochs": 1, "n": 40, "out": "volumes.png"}, encodes, files=("volumes.png",)
     ),
+    "onnx_only": Small({"epochs": 5}, opens),
 }
 
 
@@ -123,13 +134,27 @@ def test_nothing_is_listed_that_is_not_there():
     [("series", "waves", (1, 128)), ("volumes", "blobs", (1, 10, 10, 10))],
 )
 def test_the_generated_data_are_what_the_estimator_takes(name, create, shape):
-    spec = importlib.util.spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    x, truth = getattr(module, create)(9)
+    x, truth = getattr(imported_example(name), create)(9)
     assert (x.shape, x.dtype, len(truth)) == ((9, *shape), np.float32, 9)
     assert x.min() >= 0
     assert 0.8 < x.max() <= 1
+
+
+def imported_example(name):
+    spec = importlib.util.spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_ten_lines_open_a_model_without_torch_and_swae():
+    example = imported_example("onnx_only")
+    assert len(example.OPEN.splitlines()) == 10
+    for name in ("torch", "swae", "swae.export"):  # the check checks
+        words = [sys.executable, "-c", f"{example.ALONE}import {name}"]
+        done = subprocess.run(words, env=environment(), capture_output=True, text=True)
+        assert done.returncode == 1
+        assert "ModuleNotFoundError" in done.stderr
 
 
 @pytest.mark.parametrize("name", LOOPS)
