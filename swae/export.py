@@ -28,6 +28,7 @@ __all__ = ["FILES", "LIMIT", "describe", "export_onnx", "optional", "whole"]
 
 import copy
 import importlib
+import io
 import json
 import logging
 import math
@@ -36,7 +37,7 @@ import re
 import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, cast, final
 
@@ -58,10 +59,13 @@ r"""The files, as they are called in the folder."""
 LIMIT = 1e-5
 r"""By how much a file may differ from torch, as a share of the scale of its values."""
 
+BATCH = "batch"
+r"""The name of the axis of samples."""
+
 SIZES = (1, 2, 7)
 r"""The numbers of samples at which files are held against torch."""
 
-TALKATIVE = ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")
+TALKATIVE = ("torch.onnx", "torch.export", "torch.fx", "torch._dynamo", "onnxscript", "onnx_ir")
 r"""The loggers of the exporter, which speak of its own making and of other libraries."""
 
 DEPRECATED = (
@@ -239,16 +243,22 @@ def to_onnx(part: Part, probe: Tensor) -> Any:  # noqa: ANN401 - onnx is untyped
                 verbose=False,
                 input_names=[part.takes],
                 output_names=[part.gives],
-                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                dynamic_shapes=({0: torch.export.Dim(BATCH)},),
                 custom_translation_table={torch.ops.aten.erfinv.default: erfinv},
             )
     except torch.onnx.OnnxExporterError as error:
-        network = getattr(part.model, part.network)
-        raise ValueError(
-            f"The {part.network} (a {type(network).__name__}) can't be exported to ONNX for "
-            f"batches of any size: {reason(error)}"
-        ) from error
-    return cast(Any, program).model_proto
+        raise ValueError(refusal(part, reason(error))) from error
+    proto = cast(Any, program).model_proto
+    for value in (*proto.graph.input, *proto.graph.output):
+        if value.type.tensor_type.shape.dim[0].dim_param != BATCH:
+            raise ValueError(refusal(part, f"it is for {len(probe)} samples alone."))
+    return proto
+
+
+def refusal(part: Part, why: str) -> str:
+    network = type(getattr(part.model, part.network)).__name__
+    what = f"The {part.network} (a {network})"
+    return f"{what} can't be exported to ONNX for batches of any size: {why}"
 
 
 @contextmanager
@@ -261,6 +271,8 @@ def quietly() -> Iterator[None]:
         for talker, level in zip(loggers, levels, strict=True):
             stack.callback(talker.setLevel, level)
             talker.setLevel(logging.ERROR)
+        for redirect in (redirect_stdout, redirect_stderr):  # where it prints what it can't follow
+            stack.enter_context(redirect(io.StringIO()))
         stack.enter_context(warnings.catch_warnings())
         warnings.filterwarnings("ignore", re.escape(DEPRECATED) + "$", FutureWarning)
         yield
@@ -329,11 +341,9 @@ def check_same(content: bytes, part: Part, probe: Tensor, name: str) -> None:
     except ImportError:
         logger.info("%s was not compared, for onnxruntime is not installed.", name)
         return
-    options = runtime.SessionOptions()
-    options.log_severity_level = 3  # errors
-    session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = opened(runtime, content, name)
     for batch in probe.split(list(SIZES)):
-        (got,) = session.run(None, {session.get_inputs()[0].name: batch.numpy()})
+        (got,) = session.run([part.gives], {part.takes: batch.numpy()})
         with torch.no_grad():
             wanted = part(batch)
         error = share(torch.from_numpy(got), wanted, part.scale(wanted))
@@ -342,6 +352,17 @@ def check_same(content: bytes, part: Part, probe: Tensor, name: str) -> None:
                 f"{name} differs from torch by {error:.2g} of the scale of its values for "
                 f"{len(batch)} samples, where {LIMIT:g} is allowed; nothing was written."
             )
+
+
+def opened(runtime: Any, content: bytes, name: str) -> Any:  # noqa: ANN401 - onnxruntime is untyped
+    r"""Opens a file in onnxruntime, which may lack an operator that the exporter writes."""
+
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    try:
+        return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no class of their own in common
+        raise ValueError(f"onnxruntime can't open {name}: {reason(error)}") from error
 
 
 def share(got: Tensor, wanted: Tensor, scale: Tensor) -> float:
@@ -389,13 +410,16 @@ def whole(folder: Path) -> Iterator[Path]:
         OSError: If the folder can't be written, or the disk is full.
     """
 
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as lent:
-        yield Path(lent)
-        parts = sorted(Path(lent).iterdir())
-        for part in parts:
-            with part.open("rb") as file:
-                os.fsync(file.fileno())
-        for part in parts:
-            part.replace(folder / part.name)
-    sync_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as lent:
+            yield Path(lent)
+            parts = sorted(Path(lent).iterdir())
+            for part in parts:
+                with part.open("rb") as file:
+                    os.fsync(file.fileno())
+            for part in parts:
+                part.replace(folder / part.name)
+        sync_folder(folder)
+    except OSError as error:
+        raise OSError(f"Nothing was written to {folder}: {error}.") from error
