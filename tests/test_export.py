@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 from torch import nn
 
+from benchmarks.exported import by_onnxruntime
 from swae import SWAE, __version__, export, parquet
 from swae.cli import main
 from swae.data import Samples
@@ -129,6 +130,12 @@ def test_files_say_what_the_model_says(exported, n):
     assert closest(x, model.inverse_transform(Z)) < 1e-5
     if n > 1:
         assert x.std(axis=0).max() > 1e-4  # codes count, ten times what is allowed
+
+
+def test_the_benchmark_times_the_same(exported):
+    X = data(exported.kind)
+    z = by_onnxruntime(exported.folder / "encoder.onnx")(X)
+    assert closest(z, exported.model.transform(X)) < 1e-5
 
 
 def test_files_are_whole_and_say_what_they_are_of(exported):
