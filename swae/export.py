@@ -24,7 +24,7 @@ prior want (:mod:`swae.linear`). It is approximated by two polynomials in
 to about the precision of float32.
 """
 
-__all__ = ["FILES", "LIMIT", "describe", "export_onnx", "optional", "whole"]
+__all__ = ["FILES", "LIMIT", "describe", "export_onnx", "optional"]
 
 import copy
 import importlib
@@ -32,9 +32,7 @@ import io
 import json
 import logging
 import math
-import os
 import re
-import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
@@ -46,10 +44,10 @@ from torch import Tensor, nn
 
 from . import __version__
 from .autoencoder import Autoencoder
-from .checkpoint import sync_folder
 from .estimator import SWAE
 from .priors import Prior, name_of
 from .seeding import stream
+from .writing import write_files
 
 logger = logging.getLogger("swae")
 
@@ -185,9 +183,8 @@ def export_onnx(model: SWAE, folder: str | Path) -> tuple[Path, Path]:
     for name, part, probe in zip(FILES, parts, (x, z), strict=True):
         made[name] = labelled(to_onnx(part, probe[:2]), describe(model))
         check_same(made[name], part, probe, name)
-    with whole(folder) as lent:
-        for name, content in made.items():
-            (lent / name).write_bytes(content)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_files(folder, made)
     return folder / FILES[0], folder / FILES[1]
 
 
@@ -378,7 +375,7 @@ def share(got: Tensor, wanted: Tensor, scale: Tensor) -> float:
     return float(((got - wanted).abs() / scale).max())
 
 
-# --- writing
+# --- libraries
 
 
 def optional(name: str, extra: str, wants: str) -> Any:  # noqa: ANN401 - a module that is optional
@@ -394,32 +391,3 @@ def optional(name: str, extra: str, wants: str) -> Any:  # noqa: ANN401 - a modu
         raise ValueError(
             f"{wants} the library {name}, which is not installed: `pip install 'swae[{extra}]'`."
         ) from None
-
-
-@contextmanager
-def whole(folder: Path) -> Iterator[Path]:
-    r"""Lends a folder within a folder; what lies in it at the end is moved into place.
-
-    Nothing is moved unless everything could be written, and the lent folder is always removed.
-
-    Arguments:
-        folder: The folder; it is made where it is missing, and files of the same names in it are
-            replaced.
-
-    Raises:
-        OSError: If the folder can't be written, or the disk is full.
-    """
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as lent:
-            yield Path(lent)
-            parts = sorted(Path(lent).iterdir())
-            for part in parts:
-                with part.open("rb") as file:
-                    os.fsync(file.fileno())
-            for part in parts:
-                part.replace(folder / part.name)
-        sync_folder(folder)
-    except OSError as error:
-        raise OSError(f"Nothing was written to {folder}: {error}.") from error

@@ -30,7 +30,9 @@ __all__ = ["write_codes"]
 
 import io
 import json
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +45,11 @@ from torch import Tensor
 from .anomaly import row_errors
 from .data import Samples, to_float
 from .estimator import CHUNK, SWAE
-from .export import describe, optional, whole
+from .export import describe, optional
 from .metrics import evaluating
 from .networks import is_picture
 from .scaling import Scaling
+from .writing import sync_folder
 
 SIDE = 64
 r"""The largest side of a thumbnail, in pixels."""
@@ -81,8 +84,8 @@ def write_codes(model: SWAE, samples: Samples, path: str | Path, **facts: str) -
     # What repeats is worth a dictionary; no code does.
     dictionary = [name for name in ("label", "label_name") if name in schema.names]
     with (
-        whole(path.parent) as folder,
-        parquet.ParquetWriter(folder / path.name, schema, use_dictionary=dictionary) as writer,
+        in_place_of(path) as part,
+        parquet.ParquetWriter(part, schema, use_dictionary=dictionary) as writer,
     ):
         for columns in rows_of(model, samples):
             arrays = [as_arrow(arrow, columns[field.name], field.type) for field in schema]
@@ -129,6 +132,29 @@ def label_columns(labels: list[int], names: tuple[str, ...]) -> dict[str, Any]:
 
 
 # --- the file
+
+
+@contextmanager
+def in_place_of(path: Path) -> Iterator[Path]:
+    r"""Lends another file, which takes the place of a file once it is written to the end.
+
+    It is for what is too large to be held in memory as :func:`swae.writing.write_file` wants it.
+
+    Raises:
+        OSError: If it can't be written. The old file is left as it was.
+    """
+
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
+        part.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise OSError(f"{path} can't be written: {error}.") from error
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def schema_for(arrow: Any, model: SWAE, samples: Samples, facts: dict[str, str]) -> Any:  # noqa: ANN401 - pyarrow is untyped

@@ -300,22 +300,34 @@ def fail(*args):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize("what", ["write", "fsync"])
-def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch, what):
-    (tmp_path / "a").write_bytes(b"old")
+def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
+    for name in export.FILES:
+        (tmp_path / name).write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=r"encoder.onnx.* can't be written .*No space left"):
+        export_onnx(own(), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == dict.fromkeys(
+        export.FILES, b"old"
+    )
+
+
+@pytest.mark.parametrize("what", ["write", "fsync", "replace"])
+def test_a_full_disk_leaves_the_old_codes(tmp_path, monkeypatch, what):
+    path = tmp_path / "codes.parquet"
+    path.write_bytes(b"old")
 
     def write():
-        with export.whole(tmp_path) as lent:
-            (lent / "a").write_bytes(b"new")
+        with parquet.in_place_of(path) as part:
+            part.write_bytes(b"new")
             if what == "write":
                 fail()
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fail if what == "fsync" else os.fsync)
-        with pytest.raises(OSError, match=r"Nothing was written to .*No space left"):
+        patch.setattr(Path, "replace", fail if what == "replace" else Path.replace)
+        with pytest.raises(OSError, match=r"codes.parquet can't be written: .*No space left"):
             write()
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
-    assert (tmp_path / "a").read_bytes() == b"old"
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {path.name: b"old"}
 
 
 # ----- codes
@@ -404,6 +416,16 @@ def test_pictures_in_other_units_are_shown_around_their_mean(tmp_path):
     pixels = np.stack([np.asarray(decoded(item)) for item in frame["thumbnail"]])
     assert (pixels[0, 0, 0], pixels[0, 0, 1]) == (255, 0)
     assert abs(pixels.mean() - 127.5) < 5
+
+
+def test_codes_take_the_place_of_older_ones(tmp_path):
+    x = torch.rand(30, 4)
+    model = SWAE(1, prior="normal", max_epochs=1, batch_size=10).fit(x)
+    path = tmp_path / "codes.parquet"
+    path.write_bytes(b"old")
+    assert write_codes(model, Samples(x), path) == path
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert len(pl.read_parquet(path)) == 30
 
 
 def test_a_table_has_no_thumbnails(tmp_path):
