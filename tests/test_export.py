@@ -207,9 +207,8 @@ def test_own_networks_silently_and_always_the_same(tmp_path, capsys, caplog):
     model = own()
     with caplog.at_level(logging.INFO):
         encoder, decoder = export_onnx(model, tmp_path / "new" / "folder")
-        first = encoder.read_bytes(), decoder.read_bytes()
-        export_onnx(model, tmp_path / "new" / "folder")  # over what is there
-    assert (encoder.read_bytes(), decoder.read_bytes()) == first
+        again = export.to_onnx(export.parts_of(model)[1], torch.rand(2, 2))
+    assert decoder.read_bytes() == labelled(again, export.describe(model))
     assert capsys.readouterr() == ("", "")
     assert caplog.messages == []
     X = np.random.default_rng(1).random((7, 6), dtype=np.float32)
@@ -300,6 +299,23 @@ def fail(*args):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+@pytest.fixture
+def empty(monkeypatch):
+    """Files that are made in no time and hold nothing."""
+    monkeypatch.setattr(export, "to_onnx", lambda *_: onnx.ModelProto())
+    monkeypatch.setattr(export, "check_same", lambda *_: None)
+
+
+@pytest.mark.usefixtures("empty")
+def test_older_files_are_replaced(tmp_path):
+    for name in export.FILES:
+        (tmp_path / name).write_bytes(b"old")
+    for file in export_onnx(own(), tmp_path):
+        assert onnx.load(file).metadata_props[0].value == __version__
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(export.FILES)
+
+
+@pytest.mark.usefixtures("empty")
 def test_a_full_disk_leaves_what_was_there(tmp_path, monkeypatch):
     for name in export.FILES:
         (tmp_path / name).write_bytes(b"old")
@@ -492,13 +508,19 @@ def test_the_command_takes_other_data(here, capsys):
         (["--codes", "new.csv"], 2, "--codes has to end in .parquet, but is new.csv."),
         (["--codes", "none/new.parquet"], 2, "There is no folder none to write new.parquet into."),
         (["--codes", "/proc/new.parquet"], 5, "/proc"),
-        (["--onnx", "data.npz/new"], 5, "data.npz/new"),
     ],
 )
 @pytest.mark.usefixtures("here")
 def test_the_command_refuses(capsys, words, code, sentence):
     assert main(["export", "run", *words]) == code
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("here", "empty")
+@pytest.mark.parametrize("place", ["data.npz/new", "/proc/new"])
+def test_a_folder_that_can_not_be_made(capsys, place):
+    assert main(["export", "run", "--onnx", place]) == 5
+    assert place in capsys.readouterr().err
 
 
 def test_a_full_disk_has_its_exit_code(here, monkeypatch, capsys):
