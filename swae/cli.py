@@ -30,6 +30,7 @@ COMMANDS = {
     "interpolate": "draw what lies between samples or codes",
     "modes": "draw the main directions of the codes",
     "grid": "draw the map of a latent plane",
+    "report": "show a run, or several side by side, on one page",
     "info": "say what a run is",
     "export": "write a run's model as ONNX, or the codes of data as Parquet",
     "paper": "draw the figures of the paper",

@@ -87,15 +87,20 @@ def draw_strips(
     x: Any,  # noqa: ANN401 - an array
     ends: Any = None,  # noqa: ANN401 - two arrays
     columns_known: Known = None,
+    caption: str = "",
     **names: Any,  # noqa: ANN401 - names
 ) -> Any:  # noqa: ANN401 - a figure
-    r"""Draws paths of samples, with shape (n, steps, *), between the originals of their ends."""
+    r"""Draws paths of samples, with shape (n, steps, *), between the originals of their ends.
+
+    A caption is told before what a reader has to know of the samples.
+    """
 
     flat, note = lined(x.reshape(-1, *x.shape[2:]), columns_known)
     flat = drawable(flat)
     ends = ends and tuple(drawable(lined(end, columns_known)[0]) for end in ends)
     rows = flat.reshape(*x.shape[:2], *flat.shape[1:])
-    return strips.strips(rows, ends=ends, caption=note, **names)
+    caption = "; ".join(filter(None, (caption, note)))
+    return strips.strips(rows, ends=ends, caption=caption, **names)
 
 
 def draw_lattice(x: Any, extent: Extent, columns: Known = None) -> Any:  # noqa: ANN401 - an array

@@ -5,8 +5,10 @@ r"""The folder of a run.
 ``metrics.jsonl``         a line an epoch
 ``model/``                weights, configuration and their sha256 sums
 ``checkpoints/``          where training stands, for ``--resume``
-``figures/``              curves, reconstructions, samples and codes
+``figures/``              curves, reconstructions, samples, codes and walks
 ``logs/``                 what ``--log`` asks for: TensorBoard's files, Weights & Biases'
+``report.html``           all of it on one page, see :mod:`swae.report`
+``made.jsonl``            what it was made with: a line each time that training began or went on
 ``rejected.jsonl``        files of the data that could not be read, if any
 ========================  =====================================================
 
@@ -60,6 +62,8 @@ class Run:
         self.checkpoints = path / "checkpoints"
         self.figures = path / "figures"
         self.logs = path / "logs"
+        self.report = path / "report.html"
+        self.made = path / "made.jsonl"
         self.rejected = path / "rejected.jsonl"
 
     @classmethod
@@ -121,7 +125,7 @@ class Run:
 
         for folder in (self.model, self.checkpoints, self.figures, self.logs):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in (self.config, self.metrics, self.rejected):
+        for file in (self.config, self.metrics, self.report, self.made, self.rejected):
             file.unlink(missing_ok=True)
 
     def write_config(self, settings: Mapping[str, Any]) -> None:
@@ -184,6 +188,12 @@ class Run:
         r"""Returns the metrics, a row an epoch; a line that was cut off is left out."""
 
         return JsonLines(self.metrics, done=None).rows()
+
+    def note(self, made: Mapping[str, Any]) -> None:
+        r"""Appends what training is made with from here on."""
+
+        with self.made.open("a") as file:
+            file.write(json.dumps(dict(made)) + "\n")
 
     def reject(self, rejected: Sequence[tuple[str, str]]) -> None:
         r"""Writes which files of the data could not be read, and why."""

@@ -137,7 +137,9 @@ def test_a_run_folder_holds_what_the_readme_says(place):
     assert tree(run) == sorted(
         [
             "config.yaml",
+            "made.jsonl",
             "metrics.jsonl",
+            "report.html",
             *(f"model/{name}" for name in FILES),
             *(
                 f"checkpoints/epoch-0002/{name}"
@@ -151,7 +153,13 @@ def test_a_run_folder_holds_what_the_readme_says(place):
             ),
             *(
                 f"figures/{name}.png"
-                for name in ("curves", "reconstructions", "samples", "triptych")
+                for name in (
+                    "curves",
+                    "interpolations",
+                    "reconstructions",
+                    "samples",
+                    "triptych",
+                )
             ),
         ]
     )
@@ -180,7 +188,8 @@ def test_vectors_have_their_pictures(here, monkeypatch):
     assert fit("--latent-dim", "3", "--out", "v", data="vectors.npy") == 0
     figures = [name for name in tree(here / "v") if name.startswith("figures")]
     assert figures == [
-        f"figures/{name}.png" for name in ("codes", "curves", "reconstructions", "samples")
+        f"figures/{name}.png"
+        for name in ("codes", "curves", "interpolations", "modes", "reconstructions", "samples")
     ]
 
 
@@ -859,7 +868,7 @@ def test_divergence(here, capsys):
         capsys, ["fit", "data.npz", *SMALL, *words, "--out", "new"], 4, "at step 1", "by its term"
     )
     assert "a lower learning_rate may help" in error
-    assert tree(here / "new") == ["config.yaml"]
+    assert tree(here / "new") == ["config.yaml", "made.jsonl"]
 
 
 def test_divergence_later_leaves_the_last_good_checkpoint(here, monkeypatch, capsys):
@@ -891,7 +900,8 @@ def full(*args, **kwargs):
 
 
 @pytest.mark.parametrize(
-    "what", ["run.write_file", "manifest.write_files", "commands.fit.plotting.save"]
+    "what",
+    ["run.write_file", "manifest.write_files", "plotting.save", "report.pages.write_file"],
 )
 def test_a_full_disk(here, monkeypatch, capsys, what):
     monkeypatch.setattr(commands, "draw_figures", DRAW)

@@ -19,7 +19,7 @@ LAYERS = (
     "training metrics writing manifest weights checkpoint stopping foreign latent anomaly",
     "allocator presets settings feeding building expected classes storage card sharing montage "
     "canvas lines plotting strips tabular drawing estimator paper explorer progress loggers run "
-    "flags export parquet commands cli",
+    "report flags export parquet commands cli",
 )
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names.split()}
 

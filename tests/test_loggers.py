@@ -19,7 +19,7 @@ from PIL import Image
 
 from swae import SWAE
 from swae.cli import main
-from swae.commands.fit import thumbnails_of
+from swae.commands.figures import thumbnails_of
 from swae.data import Samples
 from swae.loggers import JsonLines, Logger, Snapshot, TensorBoard, Together, WeightsAndBiases
 from swae.loggers.logger import numbers_of, picture_of
@@ -544,12 +544,16 @@ def without_time(rows):
 def test_fit_with_logs_is_fit_and_goes_on(data, monkeypatch):
     """Half of the epochs, then the others: the logs of one run, and the model of a run without."""
     drawn = []
-    for what in ("plotting.triptych", "commands.fit.draw_pairs", "commands.fit.draw_samples"):
+    for what in (
+        "plotting.triptych",
+        "commands.figures.draw_pairs",
+        "commands.figures.draw_samples",
+    ):
         monkeypatch.setattr(f"swae.{what}", lambda *_, **__: Figure(figsize=(1, 1)))
     monkeypatch.setattr("swae.plotting.save", lambda figure, path: drawn.append(path.stem))
     words = ["fit", data, *SMALL, "--out"]
     assert main([*words, "plain"]) == 0
-    assert drawn == ["curves", "reconstructions", "samples", "triptych"]
+    assert drawn == ["curves", "reconstructions", "samples", "triptych", "interpolations"]
     logs = ["--log", "tensorboard", "--log=wandb"]
     assert main([*words, "run", *logs, "--stop-after", "3"]) == 0
     assert main([*words, "run", *logs, "--resume"]) == 0

@@ -12,6 +12,7 @@ HOME = {
     "interpolate": "latent",
     "modes": "latent",
     "grid": "latent",
+    "report": "reporting",
     "info": "use",
     "export": "export",
     "paper": "paper",

@@ -5,56 +5,29 @@ __all__ = ["fit"]
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from .. import plotting
 from ..allocator import keep_freed_memory
 from ..autoencoder import Autoencoder
-from ..data import Samples, to_float
-from ..drawing import (
-    a_side,
-    columns_of,
-    draw_pairs,
-    draw_samples,
-    draw_strips,
-    drawable,
-    panelled,
-    pictures,
-)
-from ..estimator import SWAE
+from ..data import Samples
+from ..estimator import SWAE, device_of
 from ..flags import Parser, add_data_flags, add_model_flags, as_flags
 from ..laws import absolute_law
-from ..loggers import Snapshot, Together
+from ..loggers import Together
 from ..loggers.together import kinds_of, open_logs
 from ..metrics import Evaluation
 from ..progress import Reporter
+from ..report import made_with, write_report
 from ..run import Run, RunError
-from ..seeding import stream
 from ..sources import NAMES, from_anywhere
 from ..training import Epoch
+from .figures import draw_figures, is_shown, snapshot_of
 from .opening import DATA_HELP, listen, load_split, once
-
-SHOWN = 5000
-r"""The most codes that a picture shows."""
-
-FEW = 500
-r"""Fewer held-back samples than this draw no picture of a law; the training samples do."""
-
-TABLE = 1000
-r"""The rows of a table that its pictures show."""
-
-THUMBNAIL = 32
-r"""The longer side of the images beside the codes, in pixels."""
-
-ROWS = 20
-r"""The most labels whose samples are drawn."""
 
 CHECKPOINT_EVERY = 20.0
 r"""The seconds of training after which a checkpoint is worth its writing."""
@@ -105,14 +78,25 @@ def fit(words: list[str]) -> int:
         train = load_split(args, "train", model)
         keep_freed_memory()  # from here on: what reading the data took is given back
         with Together([]) as logs:
-            fit_in(run, model, train, args, logs)
-            draw_figures(run, model, train, logs)
-    say_what_is_there(run)
+            held = fit_in(run, model, train, args, logs)
+            try:
+                draw_figures(run, model, train, held, logs)
+            finally:  # the model is there, whatever becomes of its pictures
+                end(run)
     return 0
 
 
-def fit_in(run: Run, model: SWAE, train: Samples, args: Any, logs: Together) -> None:  # noqa: ANN401
-    r"""Trains up to the last epoch asked for, and stores the model."""
+def end(run: Run) -> None:
+    r"""Writes the report, and says what is there."""
+
+    try:
+        write_report(run)
+    finally:
+        say_what_is_there(run)
+
+
+def fit_in(run: Run, model: SWAE, train: Samples, args: Any, logs: Together) -> Samples:  # noqa: ANN401
+    r"""Trains up to the last epoch asked for, stores the model, and returns what judged it."""
 
     asked = {
         "data": from_anywhere(args.data),
@@ -141,6 +125,10 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any, logs: Together) -> 
             run.clear()
         run.write_config(settings)
         run.reject(train.rejected)
+        run.note(
+            {"after_epoch": done, "samples": model.samples_per_epoch_, "judged": judged}
+            | made_with(device_of(model.autoencoder_))
+        )
         logs.loggers += open_logs(
             kinds_of(args.log), run.logs, settings, name=run.path.name, done=done
         ).loggers
@@ -158,6 +146,7 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any, logs: Together) -> 
             f"stopped after {last} of {epochs} epochs; go on with: "
             f"swae fit --config {run.config} --out {run.path} --resume"
         )
+    return held
 
 
 def merged(words: list[str], name: str) -> list[str]:
@@ -272,108 +261,6 @@ def say_mean(run: Run, judged: str, last: int = 5) -> None:
     print(f"mean of the last {len(rows)} evaluations on {judged}: {figures_in_words(means)}")
 
 
-def draw_figures(run: Run, model: SWAE, train: Samples, logs: Together) -> None:
-    r"""Draws curves, reconstructions, samples and codes, for the run and its logs."""
-
-    plotting.save(plotting.curves(run.rows()), run.figures / "curves.png")
-    snapshot = snapshot_of(model, train)
-    for name, figure in snapshot.figures.items():
-        plotting.save(figure, run.figures / f"{name}.png")
-    logs.show(snapshot)
-
-
-def is_shown(epoch: int) -> bool:
-    r"""Tells whether logs get pictures of an epoch before the last.
-
-    Powers of two: what changes, changes early, and a thousand epochs have ten of them.
-    """
-
-    return epoch & (epoch - 1) == 0
-
-
-def snapshot_of(model: SWAE, train: Samples) -> Snapshot:
-    r"""Draws reconstructions, samples and codes."""
-
-    shown, what = train, "training samples"
-    held = model.validation_ is not None and len(model.validation_) >= FEW
-    if held:
-        shown, what = cast("Samples", model.validation_), "held-back training samples"
-    shown = shown.select(torch.randperm(len(shown), generator=stream(0, "shown"))[:SHOWN])
-
-    columns = columns_of(model)
-    x = to_float(next(shown.chunks(12 if columns is None else TABLE)))
-    few = x if panelled(x, columns) else x[:12]
-    figures = {
-        "reconstructions": draw_pairs(few, model.reconstruct(few), columns),
-        "samples": samples_of(model, train, x, columns),
-    }
-
-    codes = model.transform(shown)
-    # What is held back of a conditional run is numbered by classes_.
-    labels = named(shown.labels, model.classes_ if model.conditional and held else train.classes)
-    prior, drawn = prior_of(model, len(codes))
-    if model.latent_dim == 2 and drawable(x).ndim > 2:
-        extent = plotting.extent_of(model.sample_codes(SHOWN))  # few samples miss the borders
-        lattice = plotting.latent_grid(extent, a_side(x))
-        grid = pictures(model.inverse_transform(lattice), views=False)
-        caption = f"{len(codes):,} {what}"
-        caption += "; a volume's middle slice along its depth" if x.ndim == 5 else ""
-        figures["triptych"] = plotting.triptych(
-            prior, codes, labels, grid, extent=extent, caption=caption, prior_labels=drawn
-        )
-    else:
-        figures["codes"] = plotting.codes(codes, labels, prior, prior_labels=drawn)
-    of_each = None if labels is None else np.asarray(labels)
-    return Snapshot(model.n_epochs_, figures, codes, of_each, thumbnails_of(shown))
-
-
-def thumbnails_of(samples: Samples) -> Any:  # noqa: ANN401 - an array or None
-    r"""Returns images small, to be shown beside their codes; None of samples that are none."""
-
-    small = []
-    for x in samples.chunks(500):
-        images = drawable(to_float(x), views=False)
-        if images.ndim != 4 or images.shape[1] not in (1, 3):
-            return None
-        h, w = images.shape[2:]
-        scale = min(1.0, THUMBNAIL / max(h, w))
-        sides = max(1, round(h * scale)), max(1, round(w * scale))
-        small.append(torch.nn.functional.adaptive_avg_pool2d(torch.as_tensor(images), sides))
-    return pictures(torch.cat(small).numpy()) if small else None
-
-
-def samples_of(model: SWAE, train: Samples, x: Any, columns: Any) -> Any:  # noqa: ANN401
-    r"""Draws samples of the prior: before data if a table's, of each label where these choose."""
-
-    if columns is not None and panelled(x, columns):
-        return draw_samples(model.sample(len(x)), columns, x)
-    if not model.conditional:
-        return draw_samples(model.sample(64), columns)
-    classes = model.classes_[:ROWS]
-    rows = np.stack([model.sample(10, label=label) for label in classes])
-    return draw_strips(rows, None, columns, left=list(map(str, classes)))
-
-
-def named(labels: Tensor | None, names: Sequence[int | str]) -> Any:  # noqa: ANN401 - an array
-    r"""Returns the names of labels that number them, and labels without names as they are."""
-
-    if labels is None or not names:
-        return labels
-    none: int | str = "no label" if isinstance(names[0], str) else -1
-    return np.array([*names, none])[labels.numpy(force=True)]
-
-
-def prior_of(model: SWAE, n: int) -> tuple[Any, Any]:
-    r"""Draws n codes of the prior, and the label of each where labels choose its component."""
-
-    if not model.conditional:
-        return model.sample_codes(n), None
-    labels = model.classes_
-    each = -(-n // len(labels))
-    codes = [model.sample_codes(each, label=label, seed=i) for i, label in enumerate(labels)]
-    return np.concatenate(codes), np.repeat(np.asarray(labels), each)
-
-
 def say_what_is_there(run: Run) -> None:
     print(f"model     {run.model}")
     print(f"metrics   {run.metrics}")
@@ -381,3 +268,5 @@ def say_what_is_there(run: Run) -> None:
         print(f"figure    {figure}")
     for log in sorted(run.logs.glob("*")):
         print(f"log       {log}")
+    if run.report.exists():
+        print(f"report    {run.report}")
