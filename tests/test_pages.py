@@ -15,9 +15,6 @@ LINK = re.compile(r"\]\(<?([^)\s>]+)|\b(?:src|href)=\"([^\"]+)\"")
 NAMED = re.compile(r"^\[([^]]+)\]: <?([^\s>]+)", re.MULTILINE)
 """A link that the page refers to by name."""
 
-COMING = {"../swae/export.py", "../swae/loggers/", "../swae/report/"}
-"""What docs/alternatives.md links to and other branches bring."""
-
 
 def printed_numbers():
     """Returns every number of the records of the paper's figures."""
