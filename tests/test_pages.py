@@ -63,9 +63,7 @@ def relative_links(text):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_relative_link_and_picture_is_there(page):
     links = relative_links(page.read_text())
-    assert [
-        file for file in links if not (page.parent / file).exists()
-    ] == []
+    assert [file for file in links if not (page.parent / file).exists()] == []
 
 
 def test_links_of_every_kind_are_found():

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 import swae
 from swae.cli import COMMANDS, main
 from swae.flags import Parser, add_data_flags, add_model_flags
+from swae.penalties.conditional import ConditionalSlicedWasserstein
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 MODULES = sorted(
@@ -21,8 +23,12 @@ MODULES = sorted(
 )
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+DOCS = Path(__file__).parents[1] / "docs"
+WITH_CODE = sorted(page for page in DOCS.glob("*.md") if "```python" in page.read_text())
+
+
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 def commands():
@@ -39,6 +45,23 @@ def test_python_examples_run():
     assert namespace["X_hat"].shape == namespace["X"].shape
     assert ((namespace["X_hat"] - namespace["X"]) ** 2).mean() < 0.05
     assert abs(np.linalg.norm(namespace["Z"], axis=1) - 1).mean() < 0.15  # on the ring
+
+
+@pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
+def test_the_pages_examples_run(page, tmp_path, monkeypatch, mnist_like):
+    """With small data in the place of the reader's, and a run where they have one."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("swae.settings.STEPS", 20)
+    digits = load_digits()
+    X, y = digits.images[:200, None] / 16, digits.target[:200]
+    if "runs/001-digits" in page.read_text():
+        words = ["mnist", "--data-dir", str(mnist_like), "--max-epochs", "1"]
+        assert main(["fit", *words, "--out", "runs/001-digits"]) == 0
+    namespace = {name: getattr(swae, name) for name in swae.__all__} | {"X": X, "y": y}
+    namespace |= {"ConditionalSlicedWasserstein": ConditionalSlicedWasserstein}
+    namespace |= {"z": torch.rand(20, 2), "labels": torch.arange(20) % 10}
+    for block in blocks("python", page.read_text()):
+        exec(block, namespace)
 
 
 def test_commands_run(tmp_path, monkeypatch, mnist_like):
