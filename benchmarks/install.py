@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 import venv
 from collections.abc import Iterator
 from importlib.metadata import Distribution, distributions
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
-EXTRAS = ("hub", "tables", "onnx", "tensorboard", "wandb", "keras")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = [name for name in PROJECT["optional-dependencies"] if name not in ("examples", "dev")]
 
 WANTED = {
     "bare": (str(ROOT),),

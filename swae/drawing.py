@@ -11,6 +11,7 @@ alone. Everything else is drawn as vectors: of at most 30 entries a panel for ea
 __all__ = [
     "a_side",
     "columns_of",
+    "draw_labels",
     "draw_lattice",
     "draw_pairs",
     "draw_preview",
@@ -126,17 +127,23 @@ def draw_preview(model: Any) -> Any:  # noqa: ANN401 - a fitted SWAE, which impo
     r"""Draws samples of a model, of each label where these choose the prior's component."""
 
     columns = columns_of(model)
-    if not hasattr(model, "classes_"):
-        return draw_samples(model.sample(enough(model.sample_shape_)), columns)
+    if hasattr(model, "classes_"):
+        return draw_labels(model, columns)
+    n = max(4, min(64, most_samples(model)))  # fewer of what is large
+    return draw_samples(model.sample(n), columns)
+
+
+def draw_labels(model: Any, columns: Known) -> Any:  # noqa: ANN401 - likewise
+    r"""Draws a row of samples for each label, the first of them if there are many."""
+
     classes = model.classes_[:ROWS]
-    rows = np.stack([model.sample(10, label=label) for label in classes])
+    n = max(2, min(10, most_samples(model) // len(classes)))
+    rows = np.stack([model.sample(n, label=label) for label in classes])
     return draw_strips(rows, None, columns, left=list(map(str, classes)))
 
 
-def enough(shape: tuple[int, ...]) -> int:
-    r"""Returns the samples that a preview shows: 64 of images, fewer of large volumes."""
-
-    return max(4, min(64, MOST_VALUES // math.prod(shape)))
+def most_samples(model: Any) -> int:  # noqa: ANN401 - likewise
+    return MOST_VALUES // math.prod(model.sample_shape_)
 
 
 def a_side(x: Any) -> int:  # noqa: ANN401 - an array

@@ -11,7 +11,6 @@ import copy
 import dataclasses
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple, cast, final
@@ -467,7 +466,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         r"""Takes note of an epoch that was trained."""
 
         self.n_epochs_, self.n_steps_ = epoch.number, epoch.step
-        self.typical_ = None  # was of the weights before
+        self.typical_ = self.evaluation_ = None  # were of the weights before
 
     def _epochs(self, batches: Batches, progress: Progress | None) -> Iterator[Epoch]:
         r"""Trains what :meth:`fit_epochs` has prepared."""
@@ -960,9 +959,10 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         give them again to :meth:`load`.
 
         Arguments:
-            folder: The folder; a model in it is replaced.
+            folder: The folder; a model in it is replaced. A card that was edited, or another
+                README.md, is kept.
             evaluation: What :meth:`evaluate` measured on held-out data, for the card; what the
-                model was stored with before, if :py:`None`.
+                model was stored with before, if :py:`None` and it was not trained since.
 
         Raises:
             NotFittedError: If there is no model yet.
@@ -983,7 +983,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             weights,
             settings,
             preview=rendered(draw_preview(self)),
-            card=lambda config: model_card(config, name or folder.name),
+            card=lambda config: model_card(config, **({} if name is None else {"name": name})),
             shape=list(self.sample_shape_),
             flat=self.schema_.flat,
             epochs=self.n_epochs_,
@@ -1014,11 +1014,15 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
 
         stored = open_model(home_of(Path(folder)), cls().get_params())
         config = stored.config
-        settings = cls(**given_again(config["params"], params)).get_params(deep=False)
+        settings = cls(**given_again(config["params"], params, stored.folder)).get_params(
+            deep=False
+        )
         shape = tuple(config["shape"])
         device_for(settings["device"])  # which is no fault of the files
         # Nor is what does not fit with parameters that were passed.
-        with nullcontext() if params.keys() - {"device"} else blaming(stored.folder):
+        if passed := bool(params.keys() - {"device"}):
+            check(settings)
+        with blaming(stored.folder, passed=passed):
             check(settings)
             check_shapes(settings, shape, stored.shapes)
             state = read_state(stored)
@@ -1090,6 +1094,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         message: str = "Upload a model of swae",
     ) -> str:
         r"""Writes the model to a repository of the Hugging Face hub (extra ``hub``).
+
+        A card that the repository has is kept, for somebody may have edited it.
 
         Arguments:
             name: The repository, ``owner/name``; it is made where it is missing.

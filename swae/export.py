@@ -24,7 +24,7 @@ prior want (:mod:`swae.linear`). It is approximated by two polynomials in
 to about the precision of float32.
 """
 
-__all__ = ["FILES", "LIMIT", "describe", "export_onnx", "optional"]
+__all__ = ["FILES", "LIMIT", "describe", "export_onnx"]
 
 import copy
 import importlib
@@ -45,6 +45,7 @@ from torch import Tensor, nn
 from . import __version__
 from .autoencoder import Autoencoder
 from .estimator import SWAE
+from .optional import optional
 from .priors import Prior, name_of
 from .seeding import stream
 from .writing import write_files
@@ -373,21 +374,3 @@ def share(got: Tensor, wanted: Tensor, scale: Tensor) -> float:
     if got.shape != wanted.shape:
         return math.inf
     return float(((got - wanted).abs() / scale).max())
-
-
-# --- libraries
-
-
-def optional(name: str, extra: str, wants: str) -> Any:  # noqa: ANN401 - a module that is optional
-    r"""Imports a library of an extra.
-
-    Raises:
-        ValueError: If it is not installed.
-    """
-
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        raise ValueError(
-            f"{wants} the library {name}, which is not installed: `pip install 'swae[{extra}]'`."
-        ) from None

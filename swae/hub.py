@@ -38,6 +38,7 @@ from .columns import check_names, matrix, numbered, tell_left_out, whole
 from .data import DataError, Samples
 from .images import Framing, decode, decode_opened, judge, stack
 from .ingest import Progress
+from .optional import optional
 from .reading import first_line, samples_from
 
 PREFIX = "datasets:"
@@ -138,14 +139,7 @@ def read(
 
 
 def library() -> Any:  # noqa: ANN401 - a module that is optional
-    try:
-        import datasets
-    except ImportError:
-        raise ValueError(
-            f"{PREFIX}... is read by the library datasets, which is not installed: "
-            "`pip install 'swae[hub]'`."
-        ) from None
-    return datasets
+    return optional("datasets", "hub", f"{PREFIX}... is read by the library")
 
 
 @contextmanager

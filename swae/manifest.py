@@ -135,10 +135,20 @@ def read_file(path: Path) -> bytes:
 def read_json(path: Path) -> bytes:
     r"""Reads a file of JSON, if it is not too large to be parsed."""
 
-    check_plain(path)
-    if (size := path.stat().st_size) > MOST_JSON:
-        raise CorruptError(f"{path} has {size:,} bytes, but may have {MOST_JSON:,} at most.")
+    check_size(path, MOST_JSON)
     return read_file(path)
+
+
+def check_size(path: Path, most: int) -> None:
+    r"""Refuses a file that is larger than any of its kind.
+
+    Raises:
+        CorruptError: If it is larger, or can't be read.
+    """
+
+    check_plain(path)
+    if (size := path.stat().st_size) > most:
+        raise CorruptError(f"{path} has {size:,} bytes, but may have {most:,} at most.")
 
 
 def check_plain(path: Path) -> None:
@@ -175,7 +185,7 @@ def from_json(content: bytes, path: Path) -> Any:  # noqa: ANN401 - whatever it 
     if has_many_parts(content):
         raise CorruptError(f"{path} holds more lists and objects than anything of ours.")
     try:
-        return json.loads(content)
+        return json.loads(content.decode())  # or it would take bytes for another encoding
     except (ValueError, RecursionError) as error:
         raise CorruptError(f"{path} is no JSON: {error}.") from error
 

@@ -31,7 +31,7 @@ __all__ = ["write_codes"]
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,11 +45,12 @@ from torch import Tensor
 from .anomaly import row_errors
 from .data import Samples, to_float
 from .estimator import CHUNK, SWAE
-from .export import describe, optional
+from .export import describe
 from .metrics import evaluating
 from .networks import is_picture
+from .optional import optional
 from .scaling import Scaling
-from .writing import sync_folder
+from .writing import room_for, sync_folder
 
 SIDE = 64
 r"""The largest side of a thumbnail, in pixels."""
@@ -83,11 +84,13 @@ def write_codes(model: SWAE, samples: Samples, path: str | Path, **facts: str) -
     schema = schema_for(arrow, model, samples, facts)
     # What repeats is worth a dictionary; no code does.
     dictionary = [name for name in ("label", "label_name") if name in schema.names]
+    done = 0
     with (
-        in_place_of(path) as part,
+        in_place_of(path, lambda: done / len(samples)) as part,
         parquet.ParquetWriter(part, schema, use_dictionary=dictionary) as writer,
     ):
         for columns in rows_of(model, samples):
+            done += len(columns["id"])
             arrays = [as_arrow(arrow, columns[field.name], field.type) for field in schema]
             writer.write_batch(arrow.record_batch(arrays, schema=schema))
     return path
@@ -135,10 +138,14 @@ def label_columns(labels: list[int], names: tuple[str, ...]) -> dict[str, Any]:
 
 
 @contextmanager
-def in_place_of(path: Path) -> Iterator[Path]:
+def in_place_of(path: Path, share: Callable[[], float]) -> Iterator[Path]:
     r"""Lends another file, which takes the place of a file once it is written to the end.
 
     It is for what is too large to be held in memory as :func:`swae.writing.write_file` wants it.
+
+    Arguments:
+        path: The file.
+        share: Returns which share of it has been written, to say what a full disk lacks.
 
     Raises:
         OSError: If it can't be written. The old file is left as it was.
@@ -146,13 +153,12 @@ def in_place_of(path: Path) -> Iterator[Path]:
 
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
+        with room_for(path, lambda: round(part.stat().st_size / max(share(), 1e-9))):
+            yield part
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
         part.replace(path)
         sync_folder(path.parent)
-    except OSError as error:
-        raise OSError(f"{path} can't be written: {error}.") from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -32,7 +32,7 @@ import yaml
 from .checkpoint import Checkpoint, latest_checkpoint
 from .loggers import JsonLines
 from .storage import home_of, is_model
-from .writing import write_file
+from .writing import append_line, write_file
 
 RESUMABLE = ("data_dir", "device", "log")
 r"""Settings that may change on the way: where things are, and who is told."""
@@ -192,8 +192,7 @@ class Run:
     def note(self, made: Mapping[str, Any]) -> None:
         r"""Appends what training is made with from here on."""
 
-        with self.made.open("a") as file:
-            file.write(json.dumps(dict(made)) + "\n")
+        append_line(self.made, json.dumps(dict(made)))
 
     def reject(self, rejected: Sequence[tuple[str, str]]) -> None:
         r"""Writes which files of the data could not be read, and why."""

@@ -11,18 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .storage import CONFIG, FILES
+from .optional import optional
+from .storage import CARD, CONFIG, FILES
 
 
 def hub() -> Any:  # noqa: ANN401 - a module that is optional
-    try:
-        import huggingface_hub
-    except ImportError:
-        raise ValueError(
-            "Models of the Hugging Face hub want the library huggingface_hub, which is not "
-            "installed: `pip install 'swae[hub]'`."
-        ) from None
-    return huggingface_hub
+    return optional("huggingface_hub", "hub", "Models of the Hugging Face hub want")
 
 
 def download(name: str, *, revision: str | None = None, token: str | None = None) -> Path:
@@ -56,6 +50,8 @@ def upload(
 ) -> str:
     r"""Puts a model's files into a repository, which is made where it is missing.
 
+    A card that is there is kept.
+
     Arguments:
         folder: The model's folder.
         name: The repository, ``owner/name``.
@@ -75,10 +71,11 @@ def upload(
     with reaching(name):
         api = library.HfApi(token=token)
         api.create_repo(name, private=private, exist_ok=True)
+        kept = {CARD} if api.file_exists(name, CARD) else set()
         commit = api.upload_folder(
             repo_id=name,
             folder_path=folder,
-            allow_patterns=list(FILES),
+            allow_patterns=[file for file in FILES if file not in kept],
             commit_message=message,
         )
     return str(commit.commit_url)
@@ -104,6 +101,5 @@ def reaching(name: str) -> Iterator[None]:
             "`hf auth login` tells it who you are."
         ) from error
     except (OSError, transport) as error:
-        raise OSError(
-            f"The hub did not give or take {name!r}: {str(error).splitlines()[0]}"
-        ) from error
+        said, _, _ = str(error).partition("\n")
+        raise OSError(f"The hub did not give or take {name!r}: {said or repr(error)}") from error

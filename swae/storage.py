@@ -26,6 +26,7 @@ __all__ = [
     "blaming",
     "given_again",
     "home_of",
+    "is_count",
     "is_model",
     "open_model",
     "plain",
@@ -34,6 +35,7 @@ __all__ = [
     "write_model",
 ]
 
+import hashlib
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -51,6 +53,7 @@ from .manifest import (
     MANIFEST,
     MOST_JSON,
     CorruptError,
+    check_size,
     check_sum,
     from_json,
     read_json,
@@ -60,13 +63,22 @@ from .manifest import (
 )
 from .metrics import Evaluation, Match
 from .priors import FromPicture, FromSamples, Mixture, Prior, name_of
-from .weights import read_weights, shapes_in, to_safetensors
+from .weights import is_shape, read_weights, shapes_in, to_safetensors
 from .writing import write_file
 
 FORMAT = 1
 r"""The version of the model folder's format; what older ones lack has a default."""
 
 WEIGHTS, CONFIG, PREVIEW, CARD = "model.safetensors", "config.json", "preview.png", "README.md"
+MOST_PREVIEW = 2**25
+r"""The bytes of a preview, whose sum would take long to tell."""
+
+MOST_WORDS = 200
+r"""The characters of a folder's own text that an error shows."""
+
+MOST_COUNT = 2**53
+r"""The epochs, steps and samples that are counted; no larger number has a float of its own."""
+
 FILES = (WEIGHTS, CONFIG, PREVIEW, MANIFEST, CARD)
 r"""The files of a model's folder."""
 
@@ -99,7 +111,7 @@ def write_model(
     r"""Writes a model.
 
     Arguments:
-        folder: The folder; a model in it is replaced.
+        folder: The folder; a model in it is replaced, and a card that was edited is kept.
         state: The weights, and the numbers of a prior of the user's own among them.
         settings: All settings by name.
         preview: A picture of samples, as PNG.
@@ -108,14 +120,16 @@ def write_model(
 
     Raises:
         ValueError: If the names of the columns are more than a configuration may hold.
-        OSError: If there is no room; a model that was there is left.
+        OSError: If there is no room; the model that was there is left, or the new one is whole.
     """
 
     params = {name: plain(value) for name, value in settings.items()}
     if not is_typical(list(known.get("typical") or ())):  # a square may have overflowed
         known["typical"] = None
     config = {"format": FORMAT, "swae": __version__, "params": params, **known}
-    content = to_json(config)
+    text = card(config).encode()
+    kept = is_edited(folder)
+    content = to_json(config | {"card": hashlib.sha256(text).hexdigest()})
     if len(content) > MOST_JSON:
         raise ValueError(
             f"The configuration has {len(content):,} bytes, most of them the names of columns or "
@@ -123,7 +137,21 @@ def write_model(
         )
     files = {WEIGHTS: to_safetensors(state), CONFIG: content, PREVIEW: preview}
     write_folder(folder, files)
-    write_file(folder / CARD, card(config).encode())
+    if not kept:
+        write_file(folder / CARD, text)
+
+
+def is_edited(folder: Path) -> bool:
+    r"""Tells whether a folder has a card, or another README.md, that is not as we wrote it."""
+
+    if not (folder / CARD).exists():
+        return False
+    try:
+        config = from_json(read_json(folder / CONFIG), folder / CONFIG)
+        check_sum(folder / CARD, config["card"])
+    except (CorruptError, KeyError, TypeError):
+        return True
+    return False
 
 
 def open_model(folder: Path, known: Collection[str]) -> Stored:
@@ -146,6 +174,8 @@ def open_model(folder: Path, known: Collection[str]) -> Stored:
     content = read_json(folder / CONFIG)
     check_sum(folder / CONFIG, sums[CONFIG])
     config = read_config(content, folder, known)
+    if PREVIEW in sums:
+        check_size(folder / PREVIEW, MOST_PREVIEW)
     return Stored(folder, sums, config, shapes_in(folder / WEIGHTS))
 
 
@@ -174,15 +204,40 @@ def read_state(stored: Stored) -> dict[str, Tensor]:
 
 
 @contextmanager
-def blaming(folder: Path) -> Iterator[None]:
-    r"""Turns whatever does not fit into a fault of the folder's, as nothing else was given."""
+def blaming(folder: Path, *, passed: bool) -> Iterator[None]:
+    r"""Says of whatever does not fit whose it is.
+
+    Arguments:
+        folder: The model's folder, whose fault it is where nothing else was given.
+        passed: Whether parameters were passed, which may be what does not fit.
+    """
 
     try:
         yield
     except (OverflowError, RuntimeError, TypeError, ValueError) as error:
+        if passed and isinstance(error, ValueError):
+            raise  # a sentence of ours
+        why = shortened(error)
+        if passed:
+            raise ValueError(
+                f"What was passed does not fit the model in {folder}, or the model itself does "
+                f"not: {why}"
+            ) from error
         raise CorruptError(
-            f"The weights in {folder} do not fit its configuration: {error}"
+            f"The weights in {folder} do not fit its configuration: {why}"
         ) from error
+
+
+def shortened(value: Any) -> str:  # noqa: ANN401 - anything that has a text
+    r"""Returns what may be shown of a text that a stranger wrote: its beginning, on one line.
+
+    Example:
+        >>> shortened("a\nb"), len(shortened(1000 * "c"))
+        ('a b', 203)
+    """
+
+    text = "".join(c if c.isprintable() else " " for c in str(value)[: MOST_WORDS + 1])
+    return text if len(text) <= MOST_WORDS else f"{text[:MOST_WORDS]}..."
 
 
 def read_config(content: bytes, folder: Path, known: Collection[str]) -> dict[str, Any]:
@@ -196,18 +251,21 @@ def read_config(content: bytes, folder: Path, known: Collection[str]) -> dict[st
         raise CorruptError(
             f"{folder} has format {config['format']!r:.20}, but this swae reads {FORMAT}."
         )
-    shape, params = config.get("shape"), config.get("params")
+    shape: Any = config.get("shape")
+    params = config.get("params")
     flat, columns, typical = (config.get(name) for name in ("flat", "columns", "typical"))
     classes, given = config.get("classes"), config.get("given", {})
     evaluation = config.get("evaluation")
     epochs, steps = config.get("epochs"), config.get("steps", 0)  # which once were not stored
     sound = (
         is_list_of(int, shape)
+        and is_shape(shape)
+        and 0 not in shape
         and (flat is None or isinstance(flat, bool))
         and (columns is None or is_list_of(str, columns))
         and (classes is None or are_classes(classes))
         and (typical is None or is_typical(typical))
-        and all(type(count) is int and count >= 0 for count in (epochs, steps))
+        and all(map(is_count, (epochs, steps)))
         and is_given(given)
         and (evaluation is None or is_evaluation(evaluation))
     )
@@ -242,11 +300,17 @@ def is_typical(value: Any) -> bool:  # noqa: ANN401 - to be judged
 def is_evaluation(value: Any) -> bool:  # noqa: ANN401 - to be judged
     r"""Tells whether a value is figures by name, each a number or none."""
 
-    known = {"n", *Match._fields, "sw2_ratio", *Evaluation._fields}
-    return isinstance(value, dict) and all(
-        name in known and (number is None or type(number) in (int, float))
-        for name, number in value.items()
+    known = {*Match._fields, "sw2_ratio", *Evaluation._fields}
+    if not (isinstance(value, dict) and value.keys() <= known and is_count(value.get("n", 0))):
+        return False
+    return all(
+        number is None or is_count(number) or (type(number) is float and math.isfinite(number))
+        for number in value.values()
     )
+
+
+def is_count(value: Any) -> bool:  # noqa: ANN401 - to be judged
+    return type(value) is int and 0 <= value < MOST_COUNT
 
 
 def is_given(value: Any) -> bool:  # noqa: ANN401 - to be judged
@@ -261,7 +325,10 @@ def is_given(value: Any) -> bool:  # noqa: ANN401 - to be judged
 def names_a_kind(value: Any) -> bool:  # noqa: ANN401 - to be judged
     r"""Tells whether a value stands for what a file can't hold, by the name of its type."""
 
-    return isinstance(value, dict) and value.keys() == {"given"} and type(value["given"]) is str
+    if not (isinstance(value, dict) and value.keys() == {"given"}):
+        return False
+    name = value["given"]
+    return type(name) is str and name.isidentifier() and len(name) <= MOST_WORDS
 
 
 def are_classes(value: Any) -> bool:  # noqa: ANN401 - to be judged
@@ -304,7 +371,9 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - whatever a parameter is
     return {"given": type(value).__name__}
 
 
-def given_again(stored: Mapping[str, Any], params: Mapping[str, Any]) -> dict[str, Any]:
+def given_again(
+    stored: Mapping[str, Any], params: Mapping[str, Any], folder: Path
+) -> dict[str, Any]:
     r"""Fills in what a file could not hold from what was passed.
 
     Returns:
@@ -320,7 +389,9 @@ def given_again(stored: Mapping[str, Any], params: Mapping[str, Any]) -> dict[st
         if not isinstance(value, dict) or (name == "prior" and "stored" in value):
             continue
         if not names_a_kind(value):
-            raise CorruptError(f"The model has no numbers of {name} that {value} could stand for.")
+            raise CorruptError(
+                f"{folder} has no numbers of {name} that {shortened(value)} could stand for."
+            )
         raise ValueError(
             f"The model was made with your own {name} (a {value['given']}), which a file "
             f"can't hold: pass {name}= to load."

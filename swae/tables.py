@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from .columns import Place, check_names, matrix, numbered, tell_left_out, whole
 from .data import DataError, Samples
+from .optional import optional
 from .reading import first_line, reading, tell, utf8
 
 SUFFIXES = (".csv", ".tsv", ".parquet")
@@ -116,13 +117,7 @@ def read(
 
 
 def library() -> Any:  # noqa: ANN401 - a module that is optional
-    try:
-        import polars
-    except ImportError:
-        raise ValueError(
-            "Tables are read by polars, which is not installed: `pip install 'swae[tables]'`."
-        ) from None
-    return polars
+    return optional("polars", "tables", "Tables are read by")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ place of each tensor, and the numbers. So names, shapes and sizes are known, and
 against what is expected, before a byte of the numbers is read.
 """
 
-__all__ = ["from_safetensors", "read_weights", "shapes_in", "to_safetensors"]
+__all__ = ["from_safetensors", "is_shape", "read_weights", "shapes_in", "to_safetensors"]
 
 import math
 from collections.abc import Mapping
@@ -20,12 +20,16 @@ from torch import Tensor
 from .manifest import MOST_JSON, CorruptError, check_plain, from_json
 
 BYTES = {
-    **dict.fromkeys(("F64", "I64", "U64"), 8),
+    **dict.fromkeys(("F64", "I64", "U64", "C64"), 8),
     **dict.fromkeys(("F32", "I32", "U32"), 4),
     **dict.fromkeys(("F16", "BF16", "I16", "U16"), 2),
-    **dict.fromkeys(("I8", "U8", "BOOL"), 1),
+    **dict.fromkeys(("I8", "U8", "BOOL", "F8_E4M3", "F8_E5M2"), 1),
+    **dict.fromkeys(("F8_E4M3FNUZ", "F8_E5M2FNUZ", "F8_E8M0"), 1),
 }
 r"""The bytes of a number by the name of its type."""
+
+MOST_AXES, MOST_SIZE = 16, 2**48
+r"""More axes, or a larger one, no tensor has; their product would take long to tell."""
 
 LENGTH = 8
 r"""The bytes that tell the header's length."""
@@ -103,7 +107,14 @@ def is_entry(value: Any) -> bool:  # noqa: ANN401 - to be judged
         return False
     shape = value["shape"]
     known = isinstance(value["dtype"], str) and value["dtype"] in BYTES
-    return known and isinstance(shape, list) and all(type(n) is int and n >= 0 for n in shape)
+    return known and isinstance(shape, list) and is_shape(shape)
+
+
+def is_shape(shape: list[Any]) -> bool:
+    r"""Tells whether a list is the shape of a tensor that may be."""
+
+    sizes = all(type(n) is int and 0 <= n <= MOST_SIZE for n in shape[:MOST_AXES])
+    return sizes and len(shape) <= MOST_AXES
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -5,7 +5,7 @@ folder is flushed last. Several files that belong together are all on the disk b
 moved, so that a disk that is full leaves what was there as it was.
 """
 
-__all__ = ["FULL", "room_for", "sync_folder", "write_file", "write_files"]
+__all__ = ["FULL", "append_line", "room_for", "sync_folder", "write_file", "write_files"]
 
 import errno
 import os
@@ -61,6 +61,25 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
         for part in parts.values():
             part.unlink(missing_ok=True)
     sync_folder(folder)
+
+
+def append_line(path: Path, line: str) -> None:
+    r"""Appends a line to a file; one that has no room is not begun.
+
+    Raises:
+        OSError: As for :func:`write_file`.
+    """
+
+    content = f"{line}\n".encode()
+    with room_for(path, lambda: len(content)), path.open("ab", buffering=0) as file:
+        end = file.tell()
+        try:
+            rest = content
+            while rest:
+                rest = rest[file.write(rest) :]
+        except OSError:
+            file.truncate(end)
+            raise
 
 
 def write_through(part: Path, content: bytes, path: Path) -> None:

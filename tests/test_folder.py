@@ -20,6 +20,7 @@ from PIL import Image
 from swae import SWAE
 from swae.checkpoint import latest_checkpoint, save_checkpoint
 from swae.cli import main
+from swae.drawing import draw_preview
 from swae.manifest import MANIFEST, CorruptError, read_folder, write_folder
 from swae.storage import CARD, CONFIG, FILES, FORMAT, PREVIEW, WEIGHTS
 from swae.weights import from_safetensors, to_safetensors
@@ -94,17 +95,66 @@ def test_what_was_measured_is_kept(tmp_path, capsys):
 
 
 def test_the_card_is_its_owner_s(folder):
-    """A card that was edited, or thrown away, is nothing to the model."""
+    """A card that was edited, or thrown away, is nothing to the model, and is not written over."""
     (folder / CARD).write_text("# Mine")
-    SWAE.load(folder)
+    model = SWAE.load(folder)
+    model.save(folder)
+    assert (folder / CARD).read_text() == "# Mine"
     (folder / CARD).unlink()
-    SWAE.load(folder)
+    SWAE.load(folder).save(folder)
+    ours = (folder / CARD).read_text()
+    model.save(folder, evaluation=model.evaluate(X))  # what is ours is brought up to date
+    assert (folder / CARD).read_text() != ours
+    assert "How good it is" in (folder / CARD).read_text()
+
+
+def test_somebody_s_readme_is_kept(tmp_path):
+    (tmp_path / CARD).write_text("# My project")
+    small().fit(X).save(tmp_path)
+    assert (tmp_path / CARD).read_text() == "# My project"
+    SWAE.load(tmp_path)
+
+
+def test_what_was_measured_is_of_these_weights(tmp_path):
+    model = small(max_epochs=3)
+    for epoch in model.fit_epochs(X):
+        if epoch.number == 1:
+            model.save(tmp_path, evaluation=model.evaluate(X))
+            assert SWAE.load(tmp_path).evaluation_ is not None
+    model.save(tmp_path)
+    assert SWAE.load(tmp_path).evaluation_ is None
+
+
+def test_a_preview_of_large_samples_is_small(monkeypatch):
+    """Also where each of many labels has a row."""
+    drawn = []
+    monkeypatch.setattr("swae.drawing.MOST_VALUES", 100)
+    x, y = np.random.default_rng(0).random((60, 30), dtype=np.float32), np.arange(60) % 3
+    model = small(conditional=True, prior="mixture:components=3").fit(x, y)
+    sample = model.sample
+    monkeypatch.setattr(model, "sample", lambda n, **how: drawn.append(n) or sample(n, **how))
+    draw_preview(model)
+    assert drawn == [2, 2, 2]
+
+
+@pytest.mark.parametrize("name", ["complex64", "float8_e4m3fn", "float8_e5m2", "uint16"])
+def test_networks_of_any_type_come_back(name, tmp_path):
+    def encoder():
+        network = torch.nn.Sequential(torch.nn.Linear(4, 2))
+        network.register_buffer("more", torch.ones(3).to(getattr(torch, name)))
+        return network
+
+    networks = {"encoder": encoder(), "decoder": torch.nn.Linear(2, 4)}
+    model = small(**networks).fit(X)
+    model.save(tmp_path)
+    loaded = SWAE.load(tmp_path, **networks)
+    np.testing.assert_array_equal(loaded.transform(X), model.transform(X))
 
 
 def test_the_card_s_head_is_yaml(folder):
     _, head, text = (folder / CARD).read_text().split("---\n", 2)
     assert yaml.safe_load(head)["library_name"] == "swae"
-    assert 'SWAE.from_pretrained("model")' in text
+    assert 'SWAE.from_pretrained("path/to/this/folder")' in text
 
 
 def test_names_are_no_markup(tmp_path):
@@ -302,7 +352,10 @@ def header_of_the_whole_file(folder):
     (folder / WEIGHTS).write_bytes((2**26).to_bytes(8, "little") + content)
 
 
-HUGE = {"a": {"dtype": "F32", "shape": [10**6, 10**6], "data_offsets": [0, 4 * 10**12]}}
+def shaped(shape, size=0):
+    return {"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}
+
+
 MANY = {f"t{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(40_000)}
 
 HOSTILE = {
@@ -313,11 +366,14 @@ HOSTILE = {
     "a module that the manifest names": lambda f: put(f, "swae.py", b"1 / 0"),
     "a header of a tebibyte": large_header,
     "a header of blanks, 64 MiB": header_of_the_whole_file,
-    "a shape of terabytes": lambda f: with_header(f, HUGE),
-    "a shape below zero": lambda f: with_header(f, {"a": {**HUGE["a"], "shape": [-5]}}),
+    "a shape of terabytes": lambda f: with_header(f, shaped([10**6] * 2, 4 * 10**12)),
+    "a shape below zero": lambda f: with_header(f, shaped([-5])),
+    "a shape of many sizes": lambda f: with_header(f, shaped([9] * 300_000)),
+    "a shape of large sizes": lambda f: with_header(f, shaped([10**4000] * 2)),
     "40,000 tensors": lambda f: with_header(f, MANY),
     "weights of 100 GB, promised": lambda f: with_promised_size(f, 10**11),
     "weights of 100 GB, not promised": lambda f: with_size(f, WEIGHTS, 10**11),
+    "a preview of 100 GB": lambda f: with_size(f, PREVIEW, 10**11),
     "a configuration of 100 GB": lambda f: with_size(f, CONFIG, 10**11),
     "a manifest of 100 GB": lambda f: with_size(f, MANIFEST, 10**11),
     "a configuration of brackets": lambda f: put(f, CONFIG, b"[" * 3_000_000),
@@ -329,6 +385,17 @@ HOSTILE = {
     "weights that are a pipe": lambda f: with_pipe(f, WEIGHTS),
     "a manifest that is a pipe": lambda f: with_pipe(f, MANIFEST),
     "a preview that is a pipe": lambda f: with_pipe(f, PREVIEW),
+    "a configuration in another encoding": lambda f: put(f, CONFIG, "∀[{}]".encode("utf-16")),
+    "samples of many sizes": lambda f: with_config(f, shape=[9] * 300_000),
+    "samples of no size": lambda f: with_config(f, shape=[0]),
+    "figures beyond any": lambda f: with_config(f, evaluation={"mse": 10**400}),
+    "epochs beyond any": lambda f: with_config(f, epochs=10**400),
+    "a name that writes to the terminal": lambda f: with_config(f, prior={"given": "\x1b[2J\nX"}),
+    "a long name": lambda f: with_config(f, reconstruction={"given": "x" * 100_000}),
+    "a long prior": lambda f: with_config(f, prior="x" * 300_000),
+    "a long network": lambda f: with_config(f, network="x" * 300_000),
+    "a long switch": lambda f: with_config(f, standardize={"x": "y" * 100_000}),
+    "a long shape": lambda f: with_config(f, image_shape=[1] * 100_000),
     "a format of later": lambda f: with_config(f, format=FORMAT + 1),
     "a format that is none": lambda f: with_config(f, format=["1"] * 1000),
     "codes of a billion dimensions": lambda f: with_config(f, latent_dim=10**9),
@@ -358,6 +425,7 @@ def test_hostile_folders_are_refused_at_once(folder, tmp_path, monkeypatch, caps
         assert main(["info", str(folder)]) == 5
     said = capsys.readouterr().err
     assert len(said.splitlines()) == 1
+    assert said.rstrip("\n").isprintable()
     assert "root:" not in said  # nothing of /etc/passwd
     assert not (tmp_path / "harm").exists()
     assert not {name for name in set(sys.modules) - before if "swae" not in name}
@@ -369,3 +437,12 @@ def test_a_pickle_that_nothing_names_is_left_alone(folder, tmp_path, monkeypatch
         (folder / name).write_bytes(pickle.dumps(Harm()))
     SWAE.load(folder)
     assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize("changes", [{"shape": [2**48] * 5}, {"latent_dim": 10**30}])
+@pytest.mark.usefixtures("unchecked")
+def test_a_folder_that_does_not_fit_with_what_is_passed(folder, changes):
+    """Whose fault it is nobody knows; it is a sentence all the same."""
+    with_config(folder, **changes)
+    with pytest.raises(ValueError, match=r"does not fit|is of shape"):
+        SWAE.load(folder, batch_size=5)

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -24,7 +25,7 @@ from swae.data import Samples
 from swae.loggers import JsonLines, Logger, Snapshot, TensorBoard, Together, WeightsAndBiases
 from swae.loggers.logger import numbers_of, picture_of
 from swae.loggers.projector import sprite
-from swae.loggers.together import kinds_of
+from swae.loggers.together import kinds_of, open_logs
 from swae.run import Run
 from swae.training import Epoch
 
@@ -462,6 +463,36 @@ def test_a_logger_that_fails_is_left_out(tmp_path, caplog):
     assert len(lines.rows()) == 2
     sentence = "Broken failed and is left out; training goes on (RuntimeError: no more)."
     assert [record.getMessage() for record in caplog.records] == [sentence]
+
+
+def test_a_logger_that_can_not_begin_is_left_out(tmp_path, caplog, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("can't begin")
+
+    monkeypatch.setattr("swae.loggers.together.WeightsAndBiases", refuse)
+    with open_logs(("wandb", "tensorboard"), tmp_path, {}) as logs:
+        assert [type(one) for one in logs.loggers] == [TensorBoard]
+    assert "wandb failed and is left out; training goes on" in caplog.text
+
+
+def test_lines_that_are_there_are_kept(tmp_path):
+    for _ in range(2):
+        JsonLines(tmp_path / "m.jsonl").record(loss(1))
+    assert len(JsonLines(tmp_path / "m.jsonl").rows()) == 2
+    assert JsonLines(tmp_path / "m.jsonl", done=0).rows() == []
+
+
+def test_a_line_that_has_no_room_is_not_begun(tmp_path):
+    lines = JsonLines(tmp_path / "m.jsonl")
+    lines.record(loss(1))
+    size, limits = lines.path.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 5, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"m\.jsonl can't be written .* it needs .* bytes"):
+            lines.record(loss(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert lines.path.stat().st_size == size
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), MemoryError(), SystemExit()])

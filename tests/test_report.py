@@ -4,7 +4,9 @@ import base64
 import hashlib
 import io
 import json
+import os
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -263,6 +265,30 @@ def stored(image):
     return buffer.getvalue()
 
 
+def test_a_picture_that_is_a_pipe_is_left_out(folder):
+    os.mkfifo(folder / "figures" / "pipe.png")
+    assert "pipe" not in read_account(folder).pictures
+
+
+def test_a_line_that_nests_without_end_is_damage(folder):
+    for name in ("made.jsonl", "metrics.jsonl"):
+        lines = (folder / name).read_text()
+        (folder / name).write_text("[" * 100_000 + "\n" + lines)
+        with pytest.raises(CorruptError, match=f"Line 1 of .*{name} is damaged"):
+            read_account(folder)
+        (folder / name).write_text(lines)
+
+
+@pytest.mark.parametrize("name", ["report-me", "fit", "other"])
+def test_a_run_without_a_model_is_not_used(tmp_path, name):
+    folder = write(tmp_path / name)
+    assert f"swae sample {folder}" in page(read_account(folder))
+    shutil.rmtree(folder / "model")
+    text = page(read_account(folder))
+    assert "swae sample" not in text
+    assert f"swae report {folder}" in text
+
+
 def test_large_pictures_are_shrunk_where_nobody_sees_it():
     rng = np.random.default_rng(0)
     gray = rng.integers(256, size=(300, 300, 1)).repeat(3, axis=2)
@@ -298,7 +324,7 @@ def test_an_unended_run_says_how_to_go_on(tmp_path):
 
 def test_values_that_are_no_numbers_are_passed_over(tmp_path):
     rows = [row(1), row(2, val_bce=None, val_psnr=float("nan"), val_sw2_axes=float("inf"))]
-    rows[1] |= {"val_l1": "0.1", "val_mse": 10**400, "step": [], "seconds": None}
+    rows[1] |= {"val_l1": "0.1", "val_mse": 10**400, "step": 10**400, "seconds": None}
     account = read_account(write(tmp_path / "run", rows=rows, max_epochs="many"))
     keys = [number.measure.key for number in of.numbers_of(account)]
     assert not {"val_bce", "val_psnr", "val_sw2_axes", "val_l1", "val_mse"} & set(keys)
@@ -487,9 +513,10 @@ def test_a_line_that_was_cut_off_is_no_damage(folder):
     assert read_account(folder).last["epoch"] == 3
 
 
-def test_a_damaged_model_configuration(folder):
-    (folder / "model" / "config.json").write_text("[")
-    with pytest.raises(CorruptError, match="no model's configuration"):
+@pytest.mark.parametrize(("content", "said"), [("[", "no JSON"), ("[1]", "no model's config")])
+def test_a_damaged_model_configuration(folder, content, said):
+    (folder / "model" / "config.json").write_text(content)
+    with pytest.raises(CorruptError, match=said):
         read_account(folder)
 
 

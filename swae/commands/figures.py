@@ -20,6 +20,7 @@ from ..data import Samples, to_float
 from ..drawing import (
     a_side,
     columns_of,
+    draw_labels,
     draw_pairs,
     draw_samples,
     draw_strips,
@@ -47,9 +48,6 @@ r"""The rows of a table that its pictures show."""
 
 THUMBNAIL = 32
 r"""The longer side of the images beside the codes, in pixels."""
-
-ROWS = 20
-r"""The most labels whose samples are drawn."""
 
 PAIRS = 8
 r"""The most pairs between which is drawn."""
@@ -231,9 +229,7 @@ def samples_of(model: SWAE, train: Samples, x: Any, columns: Any) -> Any:  # noq
         return draw_samples(model.sample(len(x)), columns, x)
     if not model.conditional:
         return draw_samples(model.sample(64), columns)
-    classes = model.classes_[:ROWS]
-    rows = np.stack([model.sample(10, label=label) for label in classes])
-    return draw_strips(rows, None, columns, left=list(map(str, classes)))
+    return draw_labels(model, columns)
 
 
 def named(labels: Tensor | None, names: Sequence[int | str]) -> Any:  # noqa: ANN401 - an array

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, final
 
-from ..writing import write_file
+from ..writing import append_line, write_file
 from .logger import Logger, Row, Snapshot, check, row_of
 
 
@@ -16,8 +16,8 @@ class JsonLines(Logger):
 
     Arguments:
         path: The file.
-        done: The number of epochs that are done; later lines are cut off. If None, all that
-            there are.
+        done: The number of epochs that are done, to go on from: later lines are cut off. If
+            :py:`None`, none is.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -28,15 +28,14 @@ class JsonLines(Logger):
         [{'epoch': 1, 'loss': 0.5}]
     """
 
-    def __init__(self, path: Path, *, done: int | None = 0) -> None:
+    def __init__(self, path: Path, *, done: int | None = None) -> None:
         self.path = path
         if done is not None and path.exists():
             kept = [json.dumps(row) + "\n" for row in self.rows() if row["epoch"] <= done]
             write_file(path, "".join(kept).encode())
 
     def record(self, row: Row) -> None:
-        with self.path.open("a") as file:
-            file.write(json.dumps(row_of(row)) + "\n")
+        append_line(self.path, json.dumps(row_of(row)))
 
     def show(self, snapshot: Snapshot) -> None:
         check(snapshot)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
+from ..optional import optional
 from .logger import Logger, Row, Snapshot, check, numbers_of, picture_of
 from .projector import write_codes
 
@@ -63,13 +64,9 @@ class TensorBoard(Logger):
 
 
 def library() -> Any:  # noqa: ANN401 - a class of a module that is optional
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise ValueError(
-            "The log of TensorBoard wants tensorboard, which is not installed: "
-            "`pip install 'swae[tensorboard]'`."
-        ) from None
+    optional("tensorboard", "tensorboard", "The log of TensorBoard wants")
+    from torch.utils.tensorboard import SummaryWriter  # which wants it
+
     return SummaryWriter
 
 

@@ -8,8 +8,8 @@ either.
 __all__ = ["KINDS", "Together", "kinds_of", "open_logs"]
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, final
 
@@ -53,22 +53,37 @@ class Together(Logger):
 
     def each(self, tell: Callable[[Logger], None]) -> None:
         for one in list(self.loggers):
-            try:
+            with surviving(type(one).__name__) as failed:
                 tell(one)
-            except MemoryError:
-                raise
-            except Exception as error:  # whatever goes wrong in somebody else's library
-                if is_full(error):
-                    raise
+            if failed:
                 self.loggers.remove(one)
                 with suppress(Exception):
                     one.close()
-                logger.warning(
-                    "%s failed and is left out; training goes on (%s: %s).",
-                    type(one).__name__,
-                    type(error).__name__,
-                    error,
-                )
+
+
+@contextmanager
+def surviving(name: str) -> Iterator[list[Exception]]:
+    r"""Warns of what goes wrong in somebody else's library, and goes on.
+
+    Yields:
+        A list that holds the error afterwards, if there was one.
+    """
+
+    failed: list[Exception] = []
+    try:
+        yield failed
+    except MemoryError:
+        raise
+    except Exception as error:
+        if is_full(error):
+            raise
+        failed.append(error)
+        logger.warning(
+            "%s failed and is left out; training goes on (%s: %s).",
+            name,
+            type(error).__name__,
+            error,
+        )
 
 
 def is_full(error: BaseException) -> bool:
@@ -135,15 +150,17 @@ def open_logs(
         done: The number of epochs that are done.
     """
 
+    def begin(kind: str) -> Logger:
+        if kind == "tensorboard":
+            return TensorBoard(folder / kind, settings, done=done)
+        online = kind == "wandb:online"
+        return WeightsAndBiases(folder, settings, name, done=done, online=online)
+
     logs = Together([])
     try:
         for kind in kinds:
-            if kind == "tensorboard":
-                logs.loggers.append(TensorBoard(folder / kind, settings, done=done))
-            else:
-                online = kind == "wandb:online"
-                one = WeightsAndBiases(folder, settings, name, done=done, online=online)
-                logs.loggers.append(one)
+            with surviving(kind):
+                logs.loggers.append(begin(kind))
     except BaseException:
         logs.close()
         raise

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
 
+from ..optional import optional
 from ..writing import write_file
 from .logger import Logger, Row, Snapshot, check, numbers_of, picture_of
 
@@ -156,14 +157,7 @@ def new_note() -> tuple[str, int, int]:
 
 
 def library() -> Any:  # noqa: ANN401 - a module that is optional
-    try:
-        import wandb
-    except ImportError:
-        raise ValueError(
-            "The log of Weights & Biases wants wandb, which is not installed: "
-            "`pip install 'swae[wandb]'`."
-        ) from None
-    return wandb
+    return optional("wandb", "wandb", "The log of Weights & Biases wants")
 
 
 def check_login(wandb: Any) -> None:  # noqa: ANN401 - a module that is optional

@@ -3,7 +3,6 @@ r"""What the folder of a run tells, read and judged before any of it is shown.""
 __all__ = ["Account", "Picture", "read_account"]
 
 import base64
-import json
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -11,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..manifest import CorruptError
+from ..manifest import CorruptError, from_json, read_file, read_json
 from ..run import Run, RunError
+from ..storage import is_count
 from .shrinking import shrunk
 
 DRAWN_ANEW = "curves"
@@ -95,7 +95,7 @@ class Account:
         r"""The samples that the epochs were judged on, in words."""
 
         n = self.last.get("val_n")
-        count = f"{n:,} " if isinstance(n, int) else ""
+        count = f"{n:,} " if is_count(n) else ""
         return count + self.judges
 
     @property
@@ -129,7 +129,7 @@ def read_account(path: Path) -> Account:
         raise RunError(f"{path} holds no config.yaml of a run, so it is none{hint(path)}.")
     rows = read_lines(run.metrics)
     for number, row in enumerate(rows, start=1):
-        if type(row.get("epoch")) is not int or not 0 <= row["epoch"] < 2**53:
+        if not is_count(row.get("epoch")):
             raise CorruptError(f"Line {number} of {run.metrics} is damaged: it names no epoch.")
     if not rows:
         raise RunError(f"The run in {path} has no finished epoch to report.")
@@ -154,12 +154,12 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 
     if not path.exists():
         return []
-    lines = path.read_bytes().split(b"\n")  # what follows the last line's end is empty, or cut
+    lines = read_file(path).split(b"\n")  # what follows the last line's end is empty, or cut
     found = []
     for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
-        except ValueError:
+            row = from_json(line, path)
+        except CorruptError:
             if number == len(lines):
                 break
             raise CorruptError(f"Line {number} of {path} is damaged: it is no JSON.") from None
@@ -172,10 +172,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def read_model_config(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
-    try:
-        config = json.loads(path.read_bytes())
-    except ValueError:
-        config = None
+    config = from_json(read_json(path), path)
     if not isinstance(config, dict):
         raise CorruptError(f"{path} is no model's configuration.")
     return config
@@ -187,6 +184,6 @@ def read_pictures(folder: Path) -> dict[str, Picture]:
         if path.stem == DRAWN_ANEW:
             continue
         with suppress(OSError):
-            png = shrunk(path.read_bytes())
+            png = shrunk(read_file(path))
             pictures[path.stem] = Picture(path.stem, png, *struct.unpack(">II", png[16:24]))
     return pictures

@@ -92,13 +92,14 @@ def commands_for(account: Account) -> dict[str, str]:
     r"""Returns commands that use a run, by what they do."""
 
     run = Run(account.path)
-    words = {
-        "Train it again": ["fit", "--config", str(run.config)],
-        "Judge it on its test samples": ["evaluate", str(run.path)],
-        "Draw new samples": ["sample", str(run.path), "-n", "64"],
-        "Write the codes of data": ["encode", str(run.path)],
-        "Make this page again": ["report", str(run.path)],
-    }
+    words = {"Train it again": ["fit", "--config", str(run.config)]}
+    if account.model:
+        words |= {
+            "Judge it on its test samples": ["evaluate", str(run.path)],
+            "Draw new samples": ["sample", str(run.path), "-n", "64"],
+            "Write the codes of data": ["encode", str(run.path)],
+        }
+    words["Make this page again"] = ["report", str(run.path)]
     return {what: shlex.join(["swae", *command]) for what, command in words.items()}
 
 
