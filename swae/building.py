@@ -190,10 +190,16 @@ def stored_model(
     r"""Creates the model of stored weights, which :func:`swae.expected.check_shapes` has judged.
 
     Raises:
-        ValueError: If the weights are of another model.
-        RuntimeError: Likewise, from torch.
+        ValueError: If the weights are of another type, or not finite.
+        RuntimeError: If they are of another model, from torch.
     """
 
     model = model_of(settings, shape)
+    for name, own in model.state_dict().items():
+        if state[name].is_floating_point() != own.is_floating_point():
+            raise ValueError(f"{name} holds {state[name].dtype} and not {own.dtype}.")
     model.load_state_dict(state)
+    for name, parameter in model.named_parameters():
+        if not torch.isfinite(parameter).all():
+            raise ValueError(f"{name} holds NaN or infinity.")
     return model

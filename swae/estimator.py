@@ -85,6 +85,7 @@ from .storage import (
     home_of,
     open_model,
     read_state,
+    shortened,
     stored_prior,
     write_model,
 )
@@ -1018,7 +1019,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             deep=False
         )
         shape = tuple(config["shape"])
-        device_for(settings["device"])  # which is no fault of the files
+        check_device(settings["device"], stored.folder, passed="device" in params)
         # Nor is what does not fit with parameters that were passed.
         if passed := bool(params.keys() - {"device"}):
             check(settings)
@@ -1116,6 +1117,20 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         with TemporaryDirectory() as folder:
             self._save(Path(folder), evaluation, name)
             return upload(Path(folder), name, private=private, token=token, message=message)
+
+
+def check_device(device: str, folder: Path, *, passed: bool) -> None:
+    r"""Refuses a device that is not there, which is no fault of the files."""
+
+    try:
+        device_for(device)
+    except ValueError as error:
+        if passed:
+            raise
+        raise ValueError(
+            f"The model in {folder} was stored with a device that can't be had here: "
+            f"{shortened(error)} Pass device='auto' to load."
+        ) from error
 
 
 def device_of(model: nn.Module) -> torch.device:

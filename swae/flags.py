@@ -87,7 +87,11 @@ class Parser(ArgumentParser):
 
         target = Path(args.out)
         if target.suffix not in self.formats:
-            raise ValueError(f"--out has to end in {', '.join(self.formats)}, but is {args.out}.")
+            raise ValueError(
+                f"--out has to end in {', '.join(self.formats)}, but is {args.out!r}."
+            )
+        if target.is_dir():
+            raise ValueError(f"--out wants a file, but {target} is a folder.")
         if target.exists() and not args.overwrite:
             raise ValueError(f"{target} exists; choose another --out, or give --overwrite.")
         if not target.parent.is_dir():

@@ -59,13 +59,13 @@ SPREAD = 2
 r"""The deviations from the mean at which a standardised picture is black and white."""
 
 
-def write_codes(model: SWAE, samples: Samples, path: str | Path, **facts: str) -> Path:
+def write_codes(model: SWAE, samples: Any, path: str | Path, **facts: str) -> Path:  # noqa: ANN401 - any data
     r"""Writes a row for each sample: its code, label, reconstruction error and thumbnail.
 
     Arguments:
         model: The fitted model.
-        samples: The samples, in the shape that the model sees or as the flat rows that it was
-            fitted to.
+        samples: The data, as :meth:`swae.SWAE.transform` takes them; of
+            :class:`swae.data.Samples` the labels are written too.
         path: The file, ``codes.parquet``; it is replaced, wholly or not at all.
         facts: What else the file's metadata says, as texts.
 
@@ -78,7 +78,7 @@ def write_codes(model: SWAE, samples: Samples, path: str | Path, **facts: str) -
         OSError: If the file can't be written.
     """
 
-    path, samples = Path(path), model.fitted_.schema_.read(samples)
+    path, samples = Path(path), model.fitted_._samples(samples)
     arrow = optional("pyarrow", "parquet", f"{path.name} wants")
     parquet = optional("pyarrow.parquet", "parquet", f"{path.name} wants")
     schema = schema_for(arrow, model, samples, facts)

@@ -28,9 +28,11 @@ __all__ = [
     "home_of",
     "is_count",
     "is_model",
+    "names_a_kind",
     "open_model",
     "plain",
     "read_state",
+    "shortened",
     "stored_prior",
     "write_model",
 ]
@@ -123,6 +125,8 @@ def write_model(
         OSError: If there is no room; the model that was there is left, or the new one is whole.
     """
 
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file, and a model wants a folder.")
     params = {name: plain(value) for name, value in settings.items()}
     if not is_typical(list(known.get("typical") or ())):  # a square may have overflowed
         known["typical"] = None
@@ -165,6 +169,9 @@ def open_model(folder: Path, known: Collection[str]) -> Stored:
         CorruptError: If a file is missing, or is not what was written.
     """
 
+    if not folder.is_dir():
+        hub = " A model of the hub is loaded by SWAE.from_pretrained." * (not folder.exists())
+        raise CorruptError(f"There is no folder {folder}, and a model is one.{hub}")
     sums = read_manifest(folder)
     if not {CONFIG, WEIGHTS} <= sums.keys() <= {CONFIG, WEIGHTS, PREVIEW}:
         raise CorruptError(
@@ -215,13 +222,10 @@ def blaming(folder: Path, *, passed: bool) -> Iterator[None]:
     try:
         yield
     except (OverflowError, RuntimeError, TypeError, ValueError) as error:
-        if passed and isinstance(error, ValueError):
-            raise  # a sentence of ours
         why = shortened(error)
         if passed:
             raise ValueError(
-                f"What was passed does not fit the model in {folder}, or the model itself does "
-                f"not: {why}"
+                f"What was passed does not fit the model in {folder}: {why}"
             ) from error
         raise CorruptError(
             f"The weights in {folder} do not fit its configuration: {why}"
@@ -247,7 +251,7 @@ def read_config(content: bytes, folder: Path, known: Collection[str]) -> dict[st
     config = from_json(content, path)
     if not isinstance(config, dict) or "format" not in config:
         raise CorruptError(f"{path} is no model's configuration.")
-    if config["format"] != FORMAT:
+    if type(config["format"]) is not int or config["format"] != FORMAT:
         raise CorruptError(
             f"{folder} has format {config['format']!r:.20}, but this swae reads {FORMAT}."
         )
@@ -385,6 +389,7 @@ def given_again(
     """
 
     merged = {**stored, **params}
+    own = {}
     for name, value in merged.items():
         if not isinstance(value, dict) or (name == "prior" and "stored" in value):
             continue
@@ -392,9 +397,13 @@ def given_again(
             raise CorruptError(
                 f"{folder} has no numbers of {name} that {shortened(value)} could stand for."
             )
+        own[name] = value["given"]
+    if own:
+        made = " and ".join(f"your own {name} (a {kind})" for name, kind in own.items())
+        passed = ", ".join(f"{name}=..." for name in own)
         raise ValueError(
-            f"The model was made with your own {name} (a {value['given']}), which a file "
-            f"can't hold: pass {name}= to load."
+            f"The model in {folder} was made with {made}, which no file can hold: "
+            f"SWAE.load(folder, {passed})."
         )
     return merged
 

@@ -272,7 +272,7 @@ def test_what_onnxruntime_can_not_open_is_refused():
 @pytest.mark.parametrize("library", ["onnx", "onnxscript"])
 def test_a_library_that_is_missing(tmp_path, monkeypatch, library):
     monkeypatch.setitem(sys.modules, library, None)
-    message = rf"ONNX files want the library {library}, .*`pip install 'swae\[onnx\]'`"
+    message = rf"ONNX files want {library}, .*`pip install 'swae\[onnx\]'`"
     with pytest.raises(ValueError, match=message):
         export_onnx(own(), tmp_path / "new")
 
@@ -333,7 +333,7 @@ def test_a_full_disk_leaves_the_old_codes(tmp_path, monkeypatch, what):
     path.write_bytes(b"old")
 
     def write():
-        with parquet.in_place_of(path) as part:
+        with parquet.in_place_of(path, lambda: 0.5) as part:
             part.write_bytes(b"new")
             if what == "write":
                 fail()
@@ -341,7 +341,7 @@ def test_a_full_disk_leaves_the_old_codes(tmp_path, monkeypatch, what):
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fail if what == "fsync" else os.fsync)
         patch.setattr(Path, "replace", fail if what == "replace" else Path.replace)
-        with pytest.raises(OSError, match=r"codes.parquet can't be written: .*No space left"):
+        with pytest.raises(OSError, match="No space left"):
             write()
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == {path.name: b"old"}
 
@@ -488,7 +488,7 @@ def test_the_command_writes_both(here):
     frame = pl.read_parquet("codes.parquet")
     assert len(frame) == 12  # the test split that was held out of 60
     facts = json.loads(pyarrow.parquet.read_schema("codes.parquet").metadata[b"swae"])
-    assert (facts["data"], facts["split"]) == (str(here / "data.npz"), "test")
+    assert (facts["data"], facts["split"]) == ("data.npz", "test")
 
 
 def test_the_command_takes_other_data(here, capsys):
@@ -505,7 +505,7 @@ def test_the_command_takes_other_data(here, capsys):
         (["--onnx", "data.npz"], 2, "--onnx wants a folder, but data.npz is a file."),
         (["--onnx", "onnx"], 2, "onnx/encoder.onnx exists; choose another --onnx, or"),
         (["--codes", "codes.parquet"], 2, "codes.parquet exists; choose another --codes"),
-        (["--codes", "new.csv"], 2, "--codes has to end in .parquet, but is new.csv."),
+        (["--codes", "new.csv"], 2, "--codes has to end in .parquet, but is 'new.csv'."),
         (["--codes", "none/new.parquet"], 2, "There is no folder none to write new.parquet into."),
         (["--codes", "/proc/new.parquet"], 5, "/proc"),
     ],
@@ -536,6 +536,4 @@ def test_a_full_disk_has_its_exit_code(here, monkeypatch, capsys):
 def test_the_command_without_pyarrow(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert main(["export", "run", "--codes", "new.parquet"]) == 2
-    assert (
-        "new.parquet wants the library pyarrow, which is not installed" in capsys.readouterr().err
-    )
+    assert "new.parquet wants pyarrow, which is not installed" in capsys.readouterr().err

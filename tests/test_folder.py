@@ -405,6 +405,14 @@ HOSTILE = {
     "a network to import": lambda f: with_config(f, encoder="os.system", decoder="x"),
     "a cost to import": lambda f: with_config(f, reconstruction="os.system"),
     "a parameter that there is not": lambda f: with_config(f, params={"hook": "os.system"}),
+    "codes beyond any": lambda f: with_config(f, latent_dim=10**30),
+    "a format that is a switch": lambda f: with_config(f, format=True),
+    "weights that are whole numbers": lambda f: with_weights(
+        f, lambda w: {k: t.to(torch.int32) for k, t in w.items()}
+    ),
+    "weights that are no numbers": lambda f: with_weights(
+        f, lambda w: {k: t * torch.nan for k, t in w.items()}
+    ),
     "no weights": lambda f: with_weights(f, lambda w: {}),
     "a tensor too many": lambda f: with_weights(f, lambda w: {**w, "more": torch.zeros(3)}),
     "a tensor too few": lambda f: with_weights(f, lambda w: dict(list(w.items())[1:])),
@@ -446,3 +454,36 @@ def test_a_folder_that_does_not_fit_with_what_is_passed(folder, changes):
     with_config(folder, **changes)
     with pytest.raises(ValueError, match=r"does not fit|is of shape"):
         SWAE.load(folder, batch_size=5)
+
+
+# ----- what a file can't hold, and what is no folder
+
+
+def test_all_that_has_to_be_passed_is_named(tmp_path, capsys):
+    networks = {"encoder": torch.nn.Linear(4, 2), "decoder": torch.nn.Linear(2, 4)}
+    small(**networks).fit(X).save(tmp_path)
+    sentence = r"decoder \(a Linear\) and .* encoder \(a Linear\).*decoder=\.\.\., encoder="
+    with pytest.raises(ValueError, match=sentence):
+        SWAE.load(tmp_path)
+    assert main(["info", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "decoder, encoder" in said or "encoder, decoder" in said
+    assert "your own Linear" in said
+
+
+def test_what_is_no_folder(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CorruptError, match=r"There is no folder .*file, and a model is one"):
+        SWAE.load(tmp_path / "file")
+    with pytest.raises(CorruptError, match=r"SWAE\.from_pretrained"):
+        SWAE.load("ants/ring")
+    with pytest.raises(OSError, match="file is a file, and a model wants a folder"):
+        small().fit(X).save(tmp_path / "file")
+
+
+def test_a_device_that_is_not_here(folder):
+    with_config(folder, device="\x1b[31mred")
+    with pytest.raises(ValueError, match=r"stored with a device .* Pass device='auto'") as caught:
+        SWAE.load(folder)
+    assert str(caught.value).isprintable()
+    SWAE.load(folder, device="cpu")

@@ -331,6 +331,27 @@ def test_values_that_are_no_numbers_are_passed_over(tmp_path):
     Page(page(account))
 
 
+def test_what_is_no_number_is_named(tmp_path):
+    rows = [row(1), row(2, val_bce=float("nan"), val_mse="text")]
+    text = page(read_account(write(tmp_path / "run", rows=rows)))
+    assert "No number in the last line of metrics.jsonl: cross-entropy" in text
+    assert "No number" not in page(read_account(write(tmp_path / "other")))
+
+
+def test_few_samples_have_no_verdict(tmp_path):
+    for n, said in ((99, True), (100, False)):
+        text = page(read_account(write(tmp_path / str(n), rows=[row(1, val_n=n)])))
+        assert ("too few to tell" in text) == said
+
+
+def test_other_samples_of_one_name_are_not_compared(tmp_path):
+    folders = [write(tmp_path / name) for name in "ab"]
+    for folder, held in zip(folders, "xy", strict=True):
+        Run(folder).note({"judged": "held-back training samples", "judged_sum": held})
+    first, second = map(read_account, folders)
+    assert judges_of(first) != judges_of(second)
+
+
 def test_standardised_errors_have_another_sentence(tmp_path):
     text = page(read_account(write(tmp_path / "run", standardize=True)))
     assert "own mean would score 1" in text

@@ -42,13 +42,15 @@ def export(words: list[str]) -> int:
         print(*export_onnx(model, folder), sep="\n")
     if file is not None and samples is not None:
         logger.info(what_of(args, samples))
-        print(write_codes(model, samples, file, data=str(args.data), split=args.split))
+        print(write_codes(model, samples, file, data=Path(str(args.data)).name, split=args.split))
     return 0
 
 
 def onnx_folder(name: str, *, overwrite: bool) -> Path:
     r"""Returns the folder to write, if what is in it may be replaced."""
 
+    if not name:
+        raise ValueError("--onnx wants a folder, but is empty.")
     folder = Path(name)
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"--onnx wants a folder, but {folder} is a file.")
@@ -63,7 +65,9 @@ def codes_file(name: str, *, overwrite: bool) -> Path:
 
     file = Path(name)
     if file.suffix != ".parquet":
-        raise ValueError(f"--codes has to end in .parquet, but is {name}.")
+        raise ValueError(f"--codes has to end in .parquet, but is {name!r}.")
+    if file.is_dir():
+        raise ValueError(f"--codes wants a file, but {file} is a folder.")
     if file.exists() and not overwrite:
         raise ValueError(f"{file} exists; choose another --codes, or give --overwrite.")
     if not file.parent.is_dir():

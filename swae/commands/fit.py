@@ -126,7 +126,12 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any, logs: Together) -> 
         run.write_config(settings)
         run.reject(train.rejected)
         run.note(
-            {"after_epoch": done, "samples": model.samples_per_epoch_, "judged": judged}
+            {
+                "after_epoch": done,
+                "samples": model.samples_per_epoch_,
+                "judged": judged,
+                "judged_sum": held.fingerprint(),
+            }
             | made_with(device_of(model.autoencoder_))
         )
         logs.loggers += open_logs(

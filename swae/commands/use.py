@@ -6,11 +6,16 @@ import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from ..card import in_words
 from ..classes import Label, known
 from ..codes import read_codes
 from ..data import to_float
 from ..drawing import columns_of, draw_pairs, draw_samples
+from ..estimator import SWAE
+from ..storage import home_of, is_model, names_a_kind
+from ..storage import open_model as open_stored
 from .files import write_result
 from .opening import feature_names, open_model, open_run, run_parser, what_of
 
@@ -125,11 +130,37 @@ def decode(words: list[str]) -> int:
     return 0
 
 
+def own_parts(run: str) -> list[str]:
+    r"""Returns what a model has that no file can hold, so that no command can load it."""
+
+    home = home_of(Path(run))
+    config = stored_config(home) if is_model(home) else {"params": {}}
+    return [name for name, value in config["params"].items() if names_a_kind(value)]
+
+
+def stored_config(home: Path) -> dict[str, Any]:
+    return open_stored(home, SWAE().get_params()).config
+
+
+def tell_config(run: str) -> int:
+    r"""Says what a configuration alone tells."""
+
+    config = stored_config(home_of(Path(run)))
+    print(f"{'samples':<18} {'x'.join(map(str, config['shape']))}")
+    print(f"{'epochs':<18} {config['epochs']}")
+    for name, value in config["params"].items():
+        print(f"{name:<18} {in_words(value)}")
+    return 0
+
+
 def info(words: list[str]) -> int:
     r"""Says what a run is."""
 
     parser = run_parser("info", "Say what a run is.")
     args = parser.read(words)
+    if own := own_parts(args.run):
+        print(f"{'to pass to load':<18} {', '.join(own)}")
+        return tell_config(args.run)
     model = open_model(args)
     counts = {
         part: sum(p.numel() for p in getattr(model.autoencoder_, part).parameters())

@@ -95,6 +95,10 @@ def row_of(row: Row) -> dict[str, Any]:
     """
 
     if not isinstance(row, Epoch):
+        if type(row.get("epoch")) is not int:
+            raise ValueError(
+                f"row has to name its epoch, a whole number, but it is {row.get('epoch')!r}."
+            )
         return dict(row)
     named = row._asdict()
     return {"epoch": named.pop("number"), **named.pop("parts"), **named}

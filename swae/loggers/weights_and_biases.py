@@ -163,7 +163,12 @@ def library() -> Any:  # noqa: ANN401 - a module that is optional
 def check_login(wandb: Any) -> None:  # noqa: ANN401 - a module that is optional
     r"""Raises if nobody is logged in, where the library would ask for a password."""
 
-    if not wandb.login(prompt=False, verify=False):
+    try:
+        known = wandb.login(prompt=False, verify=False)
+    except wandb.Error as error:
+        said, _, _ = str(error).partition("\n")
+        raise ValueError(f"wandb:online wants a login that is one: {said}") from error
+    if not known:
         raise ValueError(
             "wandb:online wants a login: `wandb login`, or $WANDB_API_KEY; `wandb` alone is "
             "offline."

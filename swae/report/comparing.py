@@ -111,4 +111,5 @@ def judges_of(account: Account) -> tuple[str, ...]:
     own = account.judges == "test samples" and data in PARTED
     seed = "" if own else str(settings.get("seed"))
     seen = (str(settings.get(name)) for name in ("image_size", "crop", "columns"))
-    return (data, account.judges, str(account.last.get("val_n")), seed, *seen)
+    held = str(account.made[-1].get("judged_sum")) if account.made else ""
+    return (data, account.judges, str(account.last.get("val_n")), seed, held, *seen)

@@ -1,6 +1,15 @@
 r"""The numbers of a run, each beside its null value where it has one, and what good is."""
 
-__all__ = ["MEASURES", "Measure", "Number", "in_digits", "number", "numbers_of", "verdict"]
+__all__ = [
+    "MEASURES",
+    "Measure",
+    "Number",
+    "in_digits",
+    "number",
+    "numbers_of",
+    "strange",
+    "verdict",
+]
 
 import math
 from collections.abc import Callable, Mapping
@@ -56,6 +65,10 @@ WORDS = ((2.0, "a match"), (5.0, "close"), (20.0, "off"), (math.inf, "far off"))
 r"""What a ratio of a distance to its null is called, up to a limit."""
 
 
+ENOUGH = 100
+r"""The samples below which a ratio near 1 tells nothing: the null is too large."""
+
+
 class Number(NamedTuple):
     r"""A measure of one run; null and ratio are nothing where it has none."""
 
@@ -82,6 +95,16 @@ def numbers_of(account: Account) -> list[Number]:
     return numbers
 
 
+def strange(account: Account) -> list[str]:
+    r"""Returns the measures whose value in the last line is no number."""
+
+    return [
+        measure.name
+        for measure in MEASURES
+        if account.last.get(measure.key) is not None and number(account.last, measure.key) is None
+    ]
+
+
 def number(row: Mapping[str, Any], key: str) -> float | None:
     r"""Returns a finite number of a row, or nothing."""
 
@@ -91,14 +114,16 @@ def number(row: Mapping[str, Any], key: str) -> float | None:
     return value if abs(value) < LARGEST else None  # which NaN is not either
 
 
-def verdict(ratio: float) -> str:
-    r"""Says what a ratio of a distance to its null means.
+def verdict(ratio: float, n: float | None) -> str:
+    r"""Says what a ratio of a distance to its null means, if n samples can tell.
 
     Example:
-        >>> verdict(1.2), verdict(40.0)
-        ('a match', 'far off')
+        >>> verdict(1.2, 1000), verdict(40.0, 1000), verdict(1.2, 10)
+        ('a match', 'far off', 'too few to tell')
     """
 
+    if n is None or n < ENOUGH:
+        return "too few to tell"
     return next(word for limit, word in WORDS if ratio < limit or limit == math.inf)
 
 

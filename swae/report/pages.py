@@ -19,7 +19,7 @@ from ..writing import write_file
 from .accounts import Account, Picture, read_account
 from .charts import curves, overlaid, style
 from .comparing import judges_of, table
-from .measures import in_digits, numbers_of, verdict
+from .measures import in_digits, number, numbers_of, strange, verdict
 from .words import commands_for, go_on, in_time, in_words, names_of, pace, status
 
 OURS = b'<meta name="generator" content="swae report">'
@@ -78,6 +78,8 @@ def page(account: Account) -> str:
         settings=in_order(account.settings),
         first=FIRST,
         numbers=numbers_of(account),
+        strange=strange(account),
+        judges=number(account.last, "val_n"),
         panels=curves(account),
         pace=pace(account),
         rows=in_rows(account.pictures),
