@@ -247,9 +247,7 @@ def code_histograms(z: Floats, prior: Floats, colours: "Colouring | None") -> Fi
 
     colours = colours if colours and colours.names else None  # a stack wants classes
     figure, ax = density("codes under the outline of the prior", "$z$", colours)
-    both = np.concatenate((z, prior))
-    edges = np.histogram_bin_edges(both, bins=bins(both)).tolist()
-
+    edges = edges_around(prior, z)
     parts, paint = [z], [to_hex(BLUE)]
     if colours is not None:
         parts = [z[colours.values == i] for i in range(len(colours.names))]
@@ -258,6 +256,20 @@ def code_histograms(z: Floats, prior: Floats, colours: "Colouring | None") -> Fi
     ax.hist(parts, edges, weights=weights, stacked=True, color=paint, alpha=0.85, linewidth=0)
     ax.hist(prior, edges, density=True, histtype="step", color=INK, linewidth=1.6)
     return figure
+
+
+def edges_around(prior: Floats, z: Floats) -> list[float]:
+    r"""Returns the edges of equal bins over both, two of them where the prior begins and ends."""
+
+    low, high = float(prior.min()), float(prior.max())
+    both = np.concatenate((z, prior))
+    if high - low < 1e-3 * np.ptp(both) or high == low:  # whose bins would be too many
+        return np.histogram_bin_edges(both, bins=bins(both)).tolist()
+    k = max(1, round(bins(both) * (high - low) / np.ptp(both)))
+    width = (high - low) / k
+    before = math.ceil((low - both.min()) / width)
+    after = math.ceil((both.max() - high) / width)
+    return (low + width * np.arange(-before, k + after + 1)).tolist()
 
 
 def reconstructions(x: Array, x_hat: Array, *, n: int = 12, caption: str = "") -> Figure:

@@ -15,6 +15,7 @@ from swae.canvas import BLUE, DPI, ORANGE
 from swae.plotting import (
     codes,
     curves,
+    edges_around,
     latent_grid,
     reconstructions,
     samples,
@@ -425,3 +426,16 @@ save(curves([{"loss": 1.0}]), sys.argv[1] + "/b.png")
 sys.exit("matplotlib.pyplot" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("z", [[-1.0, 1.0], [-3.7, 0.2], [0.1, 0.2], [5.0, 900.0]])
+def test_bins_begin_and_end_where_the_prior_does(z):
+    prior = np.linspace(-1, 1, 200)
+    edges = np.array(edges_around(prior, np.array(z)))
+    assert np.abs(edges[:, None] - [-1, 1]).min(axis=0).max() < 1e-9
+    np.testing.assert_allclose(np.diff(edges), edges[1] - edges[0])
+    assert edges[0] <= min(-1, *z) + 1e-9
+    assert edges[-1] >= max(1, *z) - 1e-9
+    assert len(edges) < 1000
+    assert len(edges_around(prior, 1e9 * prior)) < 100
+    assert len(edges_around(np.zeros(5), np.array(z))) >= 2
