@@ -3,22 +3,32 @@ r"""Checkpoints: where training stands, on disk.
 A run's checkpoints are folders named by the number of epochs done: ``epoch-0007`` holds the
 model's weights, the optimiser's state and what has been counted so far, with a manifest of their
 sums (:mod:`swae.manifest`). Nothing is pickled. It holds no generator, for every draw is a
-function of seed and step (:mod:`swae.seeding`).
+function of seed and step (:mod:`swae.seeding`). Such a folder is filled under another name, so
+that whatever ends the process leaves it whole or not there.
+
+Not every epoch is worth a checkpoint on the disk, but the last one before an interruption is:
+:class:`Keeper` has it in memory until then.
 """
 
 __all__ = [
     "Checkpoint",
+    "Keeper",
+    "Kept",
+    "keep_checkpoint",
     "latest_checkpoint",
     "optimizer_tensors",
     "restore_optimizer",
     "save_checkpoint",
+    "write_checkpoint",
 ]
 
 import logging
 import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +60,18 @@ class Checkpoint(NamedTuple):
     info: dict[str, Any]
 
 
+class Kept(NamedTuple):
+    r"""A checkpoint in memory.
+
+    Arguments:
+        epoch: The number of epochs done.
+        files: The contents of its files by name.
+    """
+
+    epoch: int
+    files: dict[str, bytes]
+
+
 def save_checkpoint(
     folder: Path,
     epoch: int,
@@ -72,23 +94,84 @@ def save_checkpoint(
         The folder of this checkpoint.
     """
 
+    return write_checkpoint(folder, keep_checkpoint(epoch, model, optimizer, extra, info))
+
+
+def keep_checkpoint(
+    epoch: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    extra: Mapping[str, Tensor] | None = None,
+    info: Mapping[str, Any] | None = None,
+) -> Kept:
+    r"""Returns what :func:`save_checkpoint` writes."""
+
+    files = {
+        "model.safetensors": to_safetensors(model.state_dict()),
+        "optimizer.safetensors": to_safetensors(optimizer_tensors(optimizer)),
+        "extra.safetensors": to_safetensors(extra or {}),
+        "info.json": to_json({"epoch": epoch, "threads": torch.get_num_threads(), **(info or {})}),
+    }
+    return Kept(epoch, files)
+
+
+def write_checkpoint(folder: Path, kept: Kept) -> Path:
+    r"""Writes a checkpoint that was kept, and removes all but the last two."""
+
+    epoch, files = kept
     target = folder / f"epoch-{epoch:04d}"
-    write_folder(
-        target,
-        {
-            "model.safetensors": to_safetensors(model.state_dict()),
-            "optimizer.safetensors": to_safetensors(optimizer_tensors(optimizer)),
-            "extra.safetensors": to_safetensors(extra or {}),
-            "info.json": to_json({"epoch": epoch, **(info or {})}),
-        },
-    )
+    write_folder(target, files)
     # What lies above this one was passed over, and would take its place.
-    kept = [path for path in checkpoints(folder) if number(path) <= epoch][-KEPT:]
+    rest = [path for path in checkpoints(folder) if number(path) <= epoch][-KEPT:]
     for path in checkpoints(folder):
-        if path not in kept:
+        if path not in rest:
             shutil.rmtree(path)
 
     return target
+
+
+@final
+class Keeper:
+    r"""Keeps the newest checkpoint, in memory until it is time to write it.
+
+    It is a context: whatever ends it, an interruption among others, what was kept is written.
+
+    Arguments:
+        folder: The folder of a run's checkpoints.
+        every: The seconds between two that are written.
+    """
+
+    def __init__(self, folder: Path, every: float) -> None:
+        self.folder, self.every = folder, every
+        self.kept: Kept | None = None
+        self.written = time.monotonic()
+
+    def offer(self, keep: Callable[[], Kept], *, last: bool) -> None:
+        r"""Takes the state after an epoch.
+
+        Arguments:
+            keep: Returns it.
+            last: Whether it is the last one, which is written at once.
+        """
+
+        self.kept = keep()
+        if last or time.monotonic() - self.written > self.every:
+            self.write()
+
+    def write(self) -> None:
+        if self.kept is not None:
+            write_checkpoint(self.folder, self.kept)
+            self.kept, self.written = None, time.monotonic()
+
+    def __enter__(self) -> "Keeper":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.write()
+        else:
+            with suppress(OSError):  # a full disk, most likely, which is what ended it
+                self.write()
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -16,6 +16,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
+from typing import Any
 
 from .commands import HOME
 from .spelling import nearest
@@ -87,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"swae: there is no command {words[0]!r}.{hint}", file=sys.stderr)
         return 2
 
-    previous = signal.signal(signal.SIGTERM, terminate)
+    previous = listen()
     try:
         return run(words[0], words[1:])
     except BaseException as error:
@@ -95,7 +96,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return explain(error, words[0])
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def run(command: str, words: list[str]) -> int:
@@ -104,8 +106,25 @@ def run(command: str, words: list[str]) -> int:
     return result
 
 
-def terminate(signum: int, frame: FrameType | None) -> None:
-    raise Terminated
+def listen() -> dict[signal.Signals, Any]:
+    r"""Lets the signals that end a command unwind it, and returns their handlers until now.
+
+    Who has started this may have chosen that SIGINT is ignored, as a shell does in the background.
+    """
+
+    previous = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGTERM, stop)
+    if previous[signal.SIGINT] is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)
+    return previous
+
+
+def stop(signum: int, frame: FrameType | None) -> None:
+    r"""Unwinds at the first signal; a second is the system's, which ends the process at once."""
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
 
 
 def explain(error: BaseException, command: str) -> int:

@@ -31,9 +31,11 @@ from .building import check_fits, model_of, penalty_of, start_at_data_, stored_m
 from .card import model_card
 from .checkpoint import (
     Checkpoint,
+    Kept,
+    keep_checkpoint,
     optimizer_tensors,
     restore_optimizer,
-    save_checkpoint,
+    write_checkpoint,
 )
 from .classes import (
     Classes,
@@ -538,8 +540,12 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
     def save_checkpoint(self, folder: Path) -> Path:
         r"""Writes a checkpoint between two epochs of :meth:`fit_epochs`."""
 
-        return save_checkpoint(
-            folder,
+        return write_checkpoint(folder, self.keep_checkpoint())
+
+    def keep_checkpoint(self) -> Kept:
+        r"""Returns what :meth:`save_checkpoint` writes."""
+
+        return keep_checkpoint(
             self.n_epochs_,
             self.autoencoder_,
             self.optimizer_,

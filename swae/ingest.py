@@ -42,6 +42,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from .faults import point
 from .images import DataError, Framing, check_size, decoded, judge, printable
 from .writing import FULL, room_for, sync_folder
 
@@ -327,6 +328,7 @@ class Writer:
         return next(file for i, file in enumerate(self.files) if i not in bad)
 
     def end_block(self, done: int) -> None:
+        point("ingest.block")
         files = done - sum(block.files for block in self.blocks)
         if self.file is not None:
             self.file.flush()

@@ -20,12 +20,14 @@ __all__ = [
 
 import hashlib
 import json
+import os
 import re
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .writing import write_files
+from .writing import sync_folder, write_files
 
 MANIFEST = "manifest.json"
 
@@ -46,6 +48,8 @@ class CorruptError(OSError):
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     r"""Writes files and the manifest of their sha256 sums.
 
+    A folder that is new is filled under another name, so that it is whole as soon as it is there.
+
     Arguments:
         folder: The folder; it is made where it is missing.
         files: The contents by name.
@@ -54,15 +58,20 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         OSError: If there is no room, or the folder can't be written. What it held is left whole.
     """
 
-    new = not folder.exists()
-    folder.mkdir(parents=True, exist_ok=True)
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    files = {**files, MANIFEST: to_json(sums)}
+    if folder.exists():
+        write_files(folder, files)
+        return
+    new = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     try:
-        write_files(folder, {**files, MANIFEST: to_json(sums)})
-    except OSError:
-        if new:
-            folder.rmdir()
+        new.mkdir(parents=True, exist_ok=True)
+        write_files(new, files, shown=folder)
+        new.rename(folder)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
         raise
+    sync_folder(folder.parent)
 
 
 def read_folder(folder: Path) -> dict[str, bytes]:

@@ -38,6 +38,7 @@ from torch import Tensor
 
 from .autoencoder import Autoencoder
 from .data import Samples, to_float
+from .faults import point
 from .priors import Prior
 from .projections import iid
 from .seeding import stream
@@ -146,6 +147,7 @@ def evaluate(
     codes, errors = [], []
     with evaluating(model), torch.autocast(device.type, enabled=False):
         for part in x.chunks(batch_size) if isinstance(x, Samples) else x.split(batch_size):
+            point("evaluate")
             batch = to_float(part).to(device)
             z = model.encode(batch)
             codes.append(z)

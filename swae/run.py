@@ -107,14 +107,11 @@ class Run:
             )
 
         new = not self.path.exists()
-        try:
+        with elsewhere(self.path, "made"):
             self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OSError(
-                f"{self.path} can't be made ({error.strerror}); choose another --out."
-            ) from error
         try:
             with locked(self.path / ".lock", self.path):
+                remove_relics(self.path)
                 yield
         finally:
             if new:
@@ -125,7 +122,8 @@ class Run:
 
         for folder in (self.model, self.checkpoints, self.figures, self.logs):
             shutil.rmtree(folder, ignore_errors=True)
-        for file in (self.config, self.metrics, self.report, self.made, self.rejected):
+        # The configuration comes last, by which the folder is known as a run.
+        for file in (self.metrics, self.report, self.made, self.rejected, self.config):
             file.unlink(missing_ok=True)
 
     def write_config(self, settings: Mapping[str, Any]) -> None:
@@ -218,7 +216,9 @@ def is_same(old: object, new: object) -> bool:
 def locked(lock: Path, what: Path) -> Iterator[None]:
     r"""Holds a lock on a file; the system gives it back when the process ends."""
 
-    with lock.open("a") as file:
+    with elsewhere(what, "written"):
+        opened = lock.open("a")
+    with opened as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -230,6 +230,28 @@ def locked(lock: Path, what: Path) -> Iterator[None]:
             yield
         finally:
             lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def elsewhere(path: Path, how: str) -> Iterator[None]:
+    r"""Says of a folder that can't be used to choose another."""
+
+    try:
+        yield
+    except OSError as error:
+        raise OSError(
+            f"{path} can't be {how} ({error.strerror}); choose another --out."
+        ) from error
+
+
+def remove_relics(folder: Path) -> None:
+    r"""Removes what killed processes had begun to write; whoever holds the lock is alone here."""
+
+    for path in [*folder.glob(".*.part"), *folder.glob("*/.*.part"), *folder.glob("*/*/.*.part")]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def remove_if_empty(folder: Path) -> None:

@@ -38,6 +38,7 @@ from torch import Tensor, nn
 
 from .autoencoder import Loss
 from .data import Batches
+from .faults import point
 from .seeding import reseeded, stream
 
 Optimizer = Literal["adam", "adamw", "rmsprop"]
@@ -143,6 +144,7 @@ def train_epochs(
             set_rates(optimizer, peaks, learning_rate(schedule, step / total))
             x = x.to(fabric.device, non_blocking=True)
             labels = None if labels is None else labels.to(fabric.device, non_blocking=True)
+            point("train.step", x)
             generator = stream(seed, "penalty", step)
 
             where = f"step {step} (epoch {index + 1}, batch {i + 1} of {len(batches)})"

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from .faults import point
+
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 r"""The errors of a disk without room, of a quota and of a limit on files."""
 
@@ -40,12 +42,13 @@ def write_file(path: Path, content: bytes) -> None:
     write_files(path.parent, {path.name: content})
 
 
-def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_files(folder: Path, files: Mapping[str, bytes], *, shown: Path | None = None) -> None:
     r"""Writes files of one folder, all of them before any takes its place.
 
     Arguments:
         folder: The folder.
         files: The contents by name; the last to take its place comes last.
+        shown: The folder that errors name, where this one is to get its name.
 
     Raises:
         OSError: As for :func:`write_file`. All old files are left as they were.
@@ -54,8 +57,9 @@ def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     parts = {name: folder / f".{name}.{os.getpid()}.part" for name in files}
     try:
         for name, content in files.items():
-            write_through(parts[name], content, folder / name)
+            write_through(parts[name], content, (shown or folder) / name)
         for name, part in parts.items():
+            point("file.place")
             part.replace(folder / name)
     finally:
         for part in parts.values():
@@ -88,6 +92,7 @@ def write_through(part: Path, content: bytes, path: Path) -> None:
     with room_for(path, lambda: len(content)):
         try:
             with part.open("wb") as file:
+                point("file.write")
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -126,7 +131,7 @@ def room_for(
     except OSError as error:
         if error.errno not in FULL:
             raise
-        free = shutil.disk_usage(path.parent).free
+        free = shutil.disk_usage(next(p for p in path.parents if p.exists())).free
         raise OSError(
             f"{path} can't be written ({error.strerror}): it needs {needed():,} bytes, and "
             f"{free:,} are free; {advice}."

@@ -45,7 +45,7 @@ def test_a_checkpoint_holds_all(tmp_path, trained):
     path = save_checkpoint(tmp_path, 7, model, optimizer, best, {"best": 0.5})
     assert path == tmp_path / "epoch-0007"
     checkpoint = latest_checkpoint(tmp_path)
-    assert (checkpoint.epoch, checkpoint.info) == (7, {"best": 0.5})
+    assert (checkpoint.epoch, checkpoint.info) == (7, {"best": 0.5, "threads": 1})
     assert torch.equal(checkpoint.extra["weight"], torch.ones(2))
     assert all(torch.equal(checkpoint.model[name], t) for name, t in model.state_dict().items())
     assert set(checkpoint.optimizer) == {

@@ -12,7 +12,7 @@ import swae
 
 ROOT = Path(swae.__file__).parent
 LAYERS = (
-    "seeding univariate projections kernels resolution spelling optional",
+    "faults seeding univariate projections kernels resolution spelling optional",
     "pixels chunked sliced priors penalties steering networks linear scaling",
     "autoencoder",
     "images ingest cache celeba reading columns tables hub sources codes laws data schema "

@@ -14,8 +14,10 @@ import numpy as np
 
 from ..allocator import keep_freed_memory
 from ..autoencoder import Autoencoder
+from ..checkpoint import Keeper
 from ..data import Samples
 from ..estimator import SWAE, device_of
+from ..faults import point
 from ..flags import Parser, add_data_flags, add_model_flags, as_flags
 from ..laws import absolute_law
 from ..loggers import Together
@@ -112,6 +114,14 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any, logs: Together) -> 
     checkpoint = run.resume_point(settings) if args.resume else None
     if args.resume and checkpoint is None:
         print(f"{run.path} has no checkpoint to resume; starting fresh.", file=sys.stderr)
+    threads = torch.get_num_threads()
+    if checkpoint is not None and checkpoint.info.get("threads", threads) != threads:
+        print(
+            f"{run.path} was trained on {checkpoint.info['threads']} threads and goes on with "
+            f"{threads}: sums are rounded otherwise, so its weights will be close to those of an "
+            "uninterrupted run, and not the same (OMP_NUM_THREADS sets the number).",
+            file=sys.stderr,
+        )
     done = 0 if checkpoint is None else checkpoint.epoch
     epochs = settings["max_epochs"]
     last = min(epochs, args.stop_after or epochs)
@@ -139,11 +149,13 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any, logs: Together) -> 
         ).loggers
         report.start(
             f"{len(train):,} samples of shape {'x'.join(map(str, train.shape))}; "
-            f"judged on {len(held):,} {judged}; writing {run.path}",
+            f"judged on {len(held):,} {judged}; {count_of(threads, 'thread')}; "
+            f"writing {run.path}",
             total=last * model.samples_per_epoch_,
             done=done * model.samples_per_epoch_,
         )
-        follow(training, run, model, held, report, last, logs, train)
+        with Keeper(run.checkpoints, CHECKPOINT_EVERY) as keeper:
+            follow(training, run, model, held, report, keeper, last, logs, train)
     model.save(run.model, evaluation=model.evaluate(held))
     say_mean(run, judged)
     if model.n_epochs_ == last < epochs:
@@ -175,6 +187,10 @@ def merged(words: list[str], name: str) -> list[str]:
     return [*others, f"{name}={','.join(values)}"] if values else others
 
 
+def count_of(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
+
+
 def absolute(path: str | None) -> str | None:
     r"""Returns a path that means the same from every folder."""
 
@@ -187,14 +203,16 @@ def follow(
     model: SWAE,
     held: Samples,
     report: Reporter,
+    keeper: Keeper,
     last: int,
     logs: Together,
     train: Samples,
 ) -> None:
     r"""Trains up to an epoch, and evaluates, records, stores and reports on the way."""
 
-    said = saved = time.monotonic()
+    said = time.monotonic()
     for epoch in training:
+        point("train.epoch")
         evaluation = model.evaluate(held)
         row = row_of(epoch, model.autoencoder_, evaluation)
         run.record(row)
@@ -202,16 +220,12 @@ def follow(
         if logs.loggers and epoch.number != last and is_shown(epoch.number):
             logs.show(snapshot_of(model, train))
         now = time.monotonic()
-        if epoch.number == last or now - saved > CHECKPOINT_EVERY:
-            model.save_checkpoint(run.checkpoints)
-            saved = now
+        keeper.offer(model.keep_checkpoint, last=epoch.number == last)
         if epoch.number == last or now - said > TALK_EVERY:
             report.say(in_words(epoch, model.settings_["max_epochs"], evaluation))
             said = now
         if epoch.number == last < model.settings_["max_epochs"]:
             return
-    if model.n_epochs_ < last:  # stopped early, perhaps before the first checkpoint was due
-        model.save_checkpoint(run.checkpoints)
 
 
 def held_out(model: SWAE, args: Any) -> tuple[Samples, str]:  # noqa: ANN401 - parsed flags
