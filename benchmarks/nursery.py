@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -65,11 +66,19 @@ class Child:
         self.nursery, self.pid, self.log = nursery, pid, log
         self.began = time.monotonic()
 
-    def signal(self, number: int) -> None:
+    def send(self, number: int) -> None:
         r"""Sends a signal, and counts the seconds from here on."""
 
         self.began = time.monotonic()
         os.kill(self.pid, number)
+
+    def dies_after(self, seconds: float, number: int = signal.SIGKILL) -> Ended:
+        r"""Signals the command after some seconds, if it still runs."""
+
+        time.sleep(seconds)
+        with suppress(ProcessLookupError):
+            self.send(number)
+        return self.wait()
 
     def until(self, sentence: str, timeout: float = 60) -> None:
         r"""Waits until the command has written something."""
@@ -87,6 +96,8 @@ class Child:
         if code is None:
             os.kill(self.pid, signal.SIGKILL)
             self.nursery.answer(60)
+        self.nursery.running = None
+        if code is None:
             raise TimeoutError(f"ran for more than {timeout} s: {self.log.read_text()}")
         seconds = time.monotonic() - self.began
         return Ended(code, self.log.read_text(), seconds)
@@ -102,6 +113,7 @@ class Nursery:
 
     def __init__(self, folder: Path, env: Mapping[str, str] | None = None) -> None:
         self.folder, self.count = folder, 0
+        self.running: int | None = None
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.nursery"],
             stdin=subprocess.PIPE,
@@ -111,16 +123,20 @@ class Nursery:
             env={**os.environ, "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg", **(env or {})},
         )
 
-    def start(self, words: Sequence[str], fault: str = "", **options: Any) -> Child:
+    def start(self, words: Sequence[str], fault: str = "", **options: Any) -> Child:  # noqa: ANN401 - JSON
         r"""Starts a command.
 
         Arguments:
             words: Its words.
             fault: What is planned for it, see :mod:`swae.faults`.
             options: ``figures`` (bool) to draw them, ``every`` (seconds between checkpoints),
+                ``cached`` (bool) to read few images through the cache too,
                 ``memory`` (bytes that it may take), ``code`` (Python to run in its place).
         """
 
+        if self.running is not None:  # whoever started it did not wait for its end
+            os.kill(self.running, signal.SIGKILL)
+            self.answer(60)
         self.count += 1
         log = self.folder / f".log-{self.count}"
         log.touch()
@@ -131,9 +147,10 @@ class Nursery:
         pid = self.answer(60)
         if pid is None:
             raise TimeoutError("the nursery does not answer")
+        self.running = pid
         return Child(self, pid, log)
 
-    def run(self, words: Sequence[str], fault: str = "", **options: Any) -> Ended:
+    def run(self, words: Sequence[str], fault: str = "", **options: Any) -> Ended:  # noqa: ANN401 - JSON
         r"""Runs a command to its end."""
 
         return self.start(words, fault, **options).wait()
@@ -175,7 +192,7 @@ def main() -> None:
 def begin(order: dict[str, Any]) -> NoReturn:
     r"""Becomes the process of a command."""
 
-    from swae import cli, faults
+    from swae import cache, cli, faults, ingest
     from swae.commands import fit
 
     file = os.open(order["log"], os.O_WRONLY | os.O_APPEND)
@@ -185,6 +202,8 @@ def begin(order: dict[str, Any]) -> NoReturn:
     os.chdir(order["cwd"])
     faults.PLAN = faults.planned(order["fault"])
     fit.CHECKPOINT_EVERY = order.get("every", fit.CHECKPOINT_EVERY)
+    if order.get("cached"):
+        cache.FEW, ingest.BLOCK = 0, 16
     if not order.get("figures"):
         fit.draw_figures = lambda *_: None
     if "memory" in order:

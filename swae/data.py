@@ -53,6 +53,7 @@ from . import images
 from .images import DataError
 from .resolution import lost_column
 from .seeding import stream
+from .workers import watched
 
 T = TypeVar("T")
 
@@ -553,7 +554,7 @@ class LoaderBatches(Batches):
             for sampler in samplers_of(self.loader):
                 if hasattr(sampler, "set_epoch"):
                     sampler.set_epoch(epoch)
-            items = iter(self.loader)
+            items = watched(self.loader)
         while True:
             with lent(generators, states):  # not around the yield: the caller has its own
                 item = next(items, None)

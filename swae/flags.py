@@ -10,15 +10,16 @@ import inspect
 import re
 import sys
 import typing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NoReturn, final
 
 import docstring_parser
-import yaml
 from jsonargparse import ArgumentParser
 
 from .autoencoder import Reconstruction
 from .estimator import SWAE
+from .plain_yaml import read_yaml
 from .spelling import nearest
 
 IN_PYTHON_ONLY = ("encoder", "decoder")
@@ -102,10 +103,13 @@ class Parser(ArgumentParser):
         r"""Parses words, the file that --config names before all flags."""
 
         self.check_known(words)
-        try:
-            return self.parse_args(config_first(words))
-        except UnicodeDecodeError:
-            self.error("--config wants a YAML file of settings by name, and got no text.")
+        words = config_first(words)
+        for word in config_files(words):
+            try:
+                read_yaml(Path(word).expanduser())
+            except ValueError as error:
+                self.error(f"--config wants a YAML file of settings by name: {error}")
+        return self.parse_args(words)
 
     def check_known(self, words: list[str]) -> None:
         known = [name for action in self._actions for name in action.option_strings]
@@ -124,7 +128,7 @@ class Parser(ArgumentParser):
         r"""Returns a setting of the files that --config named, where a word may be left out."""
 
         for path in reversed(args.config or []):
-            settings = yaml.safe_load(Path(path.absolute).read_text())
+            settings = read_yaml(Path(path.absolute))
             if name in settings:
                 return settings[name]
         return None
@@ -190,6 +194,18 @@ def config_first(words: list[str]) -> list[str]:
         else:
             (files if word.startswith("--config=") else others).append(word)
     return others + files if files[-1:] == ["--config"] else files + others
+
+
+def config_files(words: list[str]) -> list[str]:
+    r"""Returns the files that --config names.
+
+    Example:
+        >>> config_files(["--config", "a.yaml", "--config=b.yaml", "--seed", "1"])
+        ['a.yaml', 'b.yaml']
+    """
+
+    after = [file for word, file in pairwise(words) if word == "--config"]
+    return after + [w.partition("=")[2] for w in words if w.startswith("--config=")]
 
 
 def model_parameters() -> dict[str, inspect.Parameter]:

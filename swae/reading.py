@@ -6,6 +6,7 @@ and what arrives at a user is one sentence that names the file.
 
 __all__ = ["first_line", "reading", "samples_from", "tell", "utf8"]
 
+import errno
 import functools
 import logging
 from collections.abc import Iterator
@@ -40,13 +41,18 @@ def reading(what: Path | str) -> Iterator[None]:
         yield
     except DataError:
         raise
+    except OSError as error:
+        if error.errno == errno.ENOMEM:  # which is no fault of the file
+            raise MemoryError from error
+        raise unreadable(what, error) from error
     # A corrupt or hostile file can make a parser raise nearly anything, and announce so large an
     # array that memory is the first to refuse.
     except Exception as error:
-        reason = first_line(error)
-        raise DataError(
-            f"{what} cannot be read ({reason}): replace it by an intact one."
-        ) from error
+        raise unreadable(what, error) from error
+
+
+def unreadable(what: Path | str, error: Exception) -> DataError:
+    return DataError(f"{what} cannot be read ({first_line(error)}): replace it by an intact one.")
 
 
 @contextmanager

@@ -31,6 +31,7 @@ import yaml
 
 from .checkpoint import Checkpoint, latest_checkpoint
 from .loggers import JsonLines
+from .plain_yaml import read_yaml
 from .storage import home_of, is_model
 from .writing import append_line, write_file
 
@@ -139,10 +140,10 @@ class Run:
         if not self.config.exists():
             return {}
         try:
-            config = yaml.safe_load(self.config.read_text())
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise RunError(f"{self.config} is no YAML: {error}.") from error
-        if not isinstance(config, dict):
+            config = read_yaml(self.config)
+        except ValueError as error:
+            raise RunError(f"{error}") from error
+        if not config:
             raise RunError(f"{self.config} does not hold settings by name.")
         return config
 

@@ -15,8 +15,8 @@ LAYERS = (
     "faults seeding univariate projections kernels resolution spelling optional",
     "pixels chunked sliced priors penalties steering networks linear scaling",
     "autoencoder",
-    "images ingest cache celeba reading columns tables hub sources codes laws data schema "
-    "training metrics writing manifest weights checkpoint stopping foreign latent anomaly",
+    "workers plain_yaml images ingest cache celeba reading columns tables hub sources codes laws "
+    "data schema training metrics writing manifest weights checkpoint stopping foreign latent anomaly",
     "allocator presets settings feeding building expected classes storage card sharing montage "
     "canvas lines plotting strips tabular drawing estimator paper explorer progress loggers run "
     "report flags export parquet commands cli",

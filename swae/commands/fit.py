@@ -115,11 +115,12 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any, logs: Together) -> 
     if args.resume and checkpoint is None:
         print(f"{run.path} has no checkpoint to resume; starting fresh.", file=sys.stderr)
     threads = torch.get_num_threads()
-    if checkpoint is not None and checkpoint.info.get("threads", threads) != threads:
+    before = threads if checkpoint is None else checkpoint.info.get("threads", threads)
+    if before != threads:
         print(
-            f"{run.path} was trained on {checkpoint.info['threads']} threads and goes on with "
-            f"{threads}: sums are rounded otherwise, so its weights will be close to those of an "
-            "uninterrupted run, and not the same (OMP_NUM_THREADS sets the number).",
+            f"{run.path} was trained on {count_of(before, 'thread')} and goes on with {threads}: "
+            "sums are rounded otherwise, so its weights will be close to those of a run that "
+            "nothing has interrupted, and not the same (OMP_NUM_THREADS sets the number).",
             file=sys.stderr,
         )
     done = 0 if checkpoint is None else checkpoint.epoch

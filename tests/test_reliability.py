@@ -1,0 +1,469 @@
+"""Faults that are made to happen in processes of their own: docs/reliability.md lists them all.
+
+Processes are forked from a nursery (:mod:`benchmarks.nursery`), which has done the imports.
+"""
+
+import hashlib
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.nursery import Nursery
+from swae import SWAE, faults
+from swae.checkpoint import latest_checkpoint
+from swae.cli import COMMANDS
+from swae.run import Run, RunError
+from swae.weights import read_weights
+
+SMALL = ("--batch-size", "20", "--n-projections", "5", "--network", "mlp", "--max-epochs", "4")
+AT_ONCE, NEVER = -1.0, 1e9
+"""The seconds between two checkpoints: one an epoch, or none before the last."""
+
+
+@pytest.fixture(scope="module")
+def nursery(tmp_path_factory):
+    """A folder with data and a run that nothing has interrupted, ``whole``."""
+    folder, rng = tmp_path_factory.mktemp("reliability"), np.random.default_rng(0)
+    np.save(folder / "data.npy", rng.random((200, 8), dtype=np.float32))
+    with Nursery(folder) as nursery:
+        assert nursery.run(["fit", "data.npy", *SMALL, "--out", "whole"]).code == 0
+        yield nursery
+
+
+@pytest.fixture
+def run(nursery):
+    """A folder for a run."""
+    path = nursery.folder / "run"
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def fit(nursery, fault="", *words, resume=False, **options):
+    words = ["fit", "data.npy", *SMALL, "--out", "run", *["--resume"] * resume, *words]
+    return nursery.start(words, fault, **options)
+
+
+def weights(run):
+    return hashlib.sha256((run / "model" / "model.safetensors").read_bytes()).hexdigest()
+
+
+def check_whole(nursery, run, **options):
+    """A run that goes on ends as one that nothing has interrupted, and has no relics."""
+    ended = fit(nursery, resume=True, **options).wait()
+    assert ended.code == 0, ended.said
+    assert weights(run) == weights(nursery.folder / "whole")
+    assert list(run.rglob(".*")) == []
+    lines = [re.sub(r'"seconds": [^,]+', "", line) for line in metrics(run)]
+    whole = [re.sub(r'"seconds": [^,]+', "", line) for line in metrics(nursery.folder / "whole")]
+    assert lines == whole
+
+
+def metrics(run):
+    return (run / "metrics.jsonl").read_text().splitlines()
+
+
+# ----- the points
+
+
+def test_a_plan_is_read():
+    assert faults.planned("") == {}
+    assert faults.planned("train.step:3:nan,train.step:5:full") == {
+        "train.step": {3: "nan", 5: "full"}
+    }
+
+
+@pytest.mark.parametrize(
+    "plan", ["train.step", "train.step:x:kill", "train:1:kill", "file.write:1:boom", ":::"]
+)
+def test_a_plan_that_is_none(plan):
+    with pytest.raises(ValueError, match=r"SWAE_FAULT has to be POINT:N:ACTION .*but is"):
+        faults.planned(plan)
+
+
+def test_a_fault_comes_at_its_visit(monkeypatch):
+    monkeypatch.setattr(faults, "PLAN", faults.planned("evaluate:2:full,train.step:1:memory"))
+    monkeypatch.setattr(faults, "VISITS", {})
+    faults.point("evaluate")
+    faults.point("file.write")
+    with pytest.raises(OSError, match="No space left"):
+        faults.point("evaluate")
+    faults.point("evaluate")
+    with pytest.raises(MemoryError):
+        faults.point("train.step")
+
+
+def test_every_point_is_somewhere():
+    source = "".join(path.read_text() for path in Path(faults.__file__).parent.rglob("*.py"))
+    assert [name for name in faults.POINTS if f'point("{name}"' not in source] == []
+
+
+# ----- 1: SIGKILL
+
+
+def test_killed_at_ten_random_times(nursery, run):
+    rng = random.Random(0)
+    killed = 0
+    for _ in range(10):
+        child = fit(nursery, resume=True, every=AT_ONCE)
+        child.until("writing run")
+        ended = child.dies_after(rng.uniform(0, 0.3))
+        killed += ended.code == -signal.SIGKILL
+    assert killed > 5
+    check_whole(nursery, run)
+
+
+@pytest.mark.parametrize("point", ["file.write", "file.place"])
+def test_killed_within_the_write_of_a_checkpoint(nursery, run, point):
+    """The first writes are those of config.yaml and of the metrics, then there are five a time."""
+    for k in range(1, 10):
+        ended = fit(nursery, f"{point}:{k}:kill", resume=True, every=AT_ONCE).wait()
+        assert ended.code == -signal.SIGKILL, ended.said
+    check_whole(nursery, run)
+
+
+def test_killed_while_the_model_is_stored(nursery, run):
+    """The run is over after 6 writes; who resumes it writes metrics, configuration and model."""
+    for k in (8, 3, 6, 7, 4):
+        ended = fit(nursery, f"file.place:{k}:kill", resume=True, every=NEVER).wait()
+        assert ended.code == -signal.SIGKILL, ended.said
+        if (run / "model").exists():
+            SWAE.load(run)
+    check_whole(nursery, run)
+
+
+# ----- 2: SIGTERM and SIGINT
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [("train.step:30:term", 143), ("train.epoch:4:int", 130), ("evaluate:4:term", 143)],
+)
+def test_a_signal_leaves_a_checkpoint(nursery, run, fault, code):
+    """Of the last epoch that was recorded, though none was due."""
+    ended = fit(nursery, fault, every=NEVER).wait()
+    assert (ended.code, ended.seconds < 5) == (code, True), ended.said
+    assert "--resume goes on from the last checkpoint" in ended.said
+    assert "Traceback" not in ended.said
+    assert latest_checkpoint(run / "checkpoints").epoch == len(metrics(run)) == 3
+    check_whole(nursery, run)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_from_outside(nursery, run, number, code):
+    child = fit(nursery, "", "--max-epochs", "100000", every=NEVER)
+    child.until("writing run")
+    while len(metrics(run) if (run / "metrics.jsonl").exists() else []) < 2:
+        pass
+    child.send(number)
+    ended = child.wait()
+    assert (ended.code, ended.seconds < 5) == (code, True), ended.said
+    assert latest_checkpoint(run / "checkpoints").epoch >= 1
+
+
+def test_a_second_interruption_leaves_at_once(nursery, run):
+    child = fit(nursery, "train.step:25:int,file.write:2:hang", every=NEVER)
+    while not list(run.glob("checkpoints/.*.part/.*.part")):
+        pass
+    child.send(signal.SIGINT)
+    ended = child.wait()
+    assert (ended.code, ended.seconds < 2) == (-signal.SIGINT, True)
+    check_whole(nursery, run)
+
+
+@pytest.mark.parametrize(("action", "code"), [("term", 143), ("int", 130)])
+def test_an_evaluation_ends(nursery, action, code):
+    ended = nursery.run(["evaluate", "whole"], f"evaluate:1:{action}")
+    assert (ended.code, ended.seconds < 5) == (code, True)
+    assert re.fullmatch(r"swae: (terminated|interrupted)\.\n", ended.said)
+
+
+@pytest.mark.parametrize(("action", "code"), [("term", 143), ("int", 130), ("kill", -9)])
+def test_an_ingest_goes_on(nursery, tmp_path, action, code):
+    for i in range(20):
+        Image.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / f"{i}.png")
+    words = ["fit", str(tmp_path), "--image-size", "8", *SMALL, "--out", "images"]
+    source = (
+        "import os, sys; from swae import cache, cli, ingest; cache.FEW = 0; ingest.BLOCK = 4;"
+        f"os.environ['SWAE_CACHE'] = {str(tmp_path / 'cache')!r};"
+        f"sys.exit(cli.main({words}))"
+    )
+    ended = nursery.run([], f"ingest.block:3:{action}", code=source)
+    assert (ended.code, ended.seconds < 5) == (code, True), ended.said
+    assert not any((nursery.folder / "images").glob("[!.]*"))
+    ended = nursery.run([], code=source)
+    assert "Going on after 8 of 20 images" in ended.said
+    assert ended.code == 0
+    shutil.rmtree(nursery.folder / "images")
+
+
+# ----- 3: a full disk, see also test_full_disk.py
+
+
+def test_a_full_disk_that_stays_full(nursery, run):
+    """Also what was kept for the end finds no room; the checkpoint before is left."""
+    plan = ",".join(f"file.write:{k}:full" for k in range(12, 40))
+    ended = fit(nursery, plan, every=AT_ONCE).wait()
+    assert ended.code == 5
+    sentence = r"run/checkpoints/epoch-0003/\S+ can't be written .* needs .* free"
+    assert re.search(sentence, ended.said)
+    assert latest_checkpoint(run / "checkpoints").epoch == 2
+    check_whole(nursery, run)
+
+
+def test_a_small_disk(nursery, tmp_path):
+    """A file system of 200 KiB that a run does not fit on."""
+    mount(tmp_path, "size=200k")
+    try:
+        words = ["fit", "data.npy", *SMALL, "--out", str(tmp_path / "run")]
+        ended = nursery.run(words, every=AT_ONCE)
+        assert ended.code == 5, ended.said
+        assert re.search(r"can't be written \(No space left .*needs [\d,]+ bytes", ended.said)
+        assert list((tmp_path / "run").rglob(".*")) == []
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def mount(folder, options):
+    words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(words, capture_output=True).returncode != 0:
+        pytest.skip("to mount a file system wants root and the right to")
+
+
+# ----- 6: NaN
+
+
+def test_a_loss_that_is_not_finite(nursery, run):
+    ended = fit(nursery, "train.step:20:nan", every=NEVER).wait()
+    assert ended.code == 4
+    assert re.search(
+        r"swae: The loss is nan at step 19 \(epoch 3, batch 4 of 8\), by its term bce", ended.said
+    ), ended.said
+    kept = latest_checkpoint(run / "checkpoints")
+    assert kept.epoch == 2
+    assert all(tensor.isfinite().all() for tensor in kept.model.values())
+    assert not (run / "model").exists()
+    check_whole(nursery, run)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "encode", "reconstruct"])
+def test_not_a_number_in_the_data(nursery, command):
+    X = np.ones((50, 8), np.float32)
+    X[33, 2] = np.nan
+    np.save(nursery.folder / "bad.npy", X)
+    words = ["fit", "bad.npy", "--out", "none"] if command == "evaluate" else [command, "whole"]
+    ended = nursery.run([*words, *["bad.npy"] * (command != "evaluate")])
+    assert ended.code == 3
+    assert re.search(r"bad\.npy: X must be finite .* the first of them row 33", ended.said)
+    assert not (nursery.folder / "none").exists()
+
+
+# ----- 9: memory
+
+
+LARGE = ("--batch-size", "20000", "--n-projections", "500", "--network", "mlp", "--out", "large")
+
+
+@pytest.fixture(scope="module")
+def rows(nursery):
+    """A million rows, 32 MB."""
+    np.save(nursery.folder / "million.npy", np.full((1_000_000, 8), 0.5, np.float32))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["fit", "rows.npy", *LARGE],
+        ["sample", "whole", "-n", "100000000", "--out", "x.npy"],
+        ["encode", "whole", "million.npy", "--out", "z.npy"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_out_of_memory(nursery, rows, words):
+    np.save(nursery.folder / "rows.npy", np.random.default_rng(0).random((20_000, 8)))
+    ended = nursery.run(words, memory=30_000_000)
+    assert ended.code == 6, ended.said
+    assert re.search(r"swae: out of memory; a smaller --batch-size, or fewer samples", ended.said)
+    assert not any((nursery.folder / name).exists() for name in ("large/model", "x.npy", "z.npy"))
+    shutil.rmtree(nursery.folder / "large", ignore_errors=True)
+
+
+def test_a_million_rows_go_in_chunks(nursery, rows):
+    """At once, a hidden layer alone would take 512 MB or more."""
+    ended = nursery.run(["encode", "whole", "million.npy", "--out", "z.npy"], memory=250_000_000)
+    assert ended.code == 0, ended.said
+    assert np.load(nursery.folder / "z.npy", mmap_mode="r").shape == (1_000_000, 2)
+    (nursery.folder / "z.npy").unlink()
+
+
+# ----- 10: the same seed
+
+
+def test_the_same_seed_in_two_processes_and_with_a_cold_or_a_warm_cache(nursery, tmp_path):
+    for i in range(20):
+        Image.fromarray(np.full((8, 8), 10 * i, np.uint8)).save(tmp_path / f"{i}.png")
+    words = ["fit", str(tmp_path), "--image-size", "8", *SMALL, "--out"]
+    source = (
+        "import os, sys; from swae import cache, cli; cache.FEW = 0;"
+        f"os.environ['SWAE_CACHE'] = {str(tmp_path / 'cache')!r};"
+    )
+    sums = []
+    for name in ("cold", "warm"):
+        ended = nursery.run([], code=f"{source} sys.exit(cli.main({[*words, name]}))")
+        assert ended.code == 0, ended.said
+        assert ("Read 20 images into" in ended.said) == (name == "cold")
+        sums.append(weights(nursery.folder / name))
+    assert nursery.run([*words, "memory"]).code == 0
+    assert [*sums, weights(nursery.folder / "memory")] == sums[:1] * 3
+
+
+def test_another_number_of_threads_is_announced_and_close(nursery, run):
+    assert fit(nursery, "", "--stop-after", "2").wait().code == 0
+    words = ["fit", "data.npy", *SMALL, "--out", "run", "--resume"]
+    source = (
+        f"import sys, torch; torch.set_num_threads(2); from swae import cli; cli.main({words})"
+    )
+    ended = nursery.run([], code=source)
+    assert "run was trained on 1 thread and goes on with 2: " in ended.said
+    assert "; 2 threads; writing run" in ended.said
+    ours, whole = (
+        read_weights(home / "model" / "model.safetensors")
+        for home in (run, nursery.folder / "whole")
+    )
+    for name, tensor in whole.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-3, atol=1e-4)
+
+
+# ----- 11: the processes of a data loader
+
+
+WORKERS = """
+import os, signal, sys, time, torch
+from torch.utils.data import DataLoader, Dataset
+from swae import SWAE, workers
+
+class Faulty(Dataset):
+    def __len__(self):
+        return 80
+
+    def __getitem__(self, i):
+        if i == 75:
+            print("worker", os.getpid(), flush=True)
+            FAULT
+        return torch.full((4,), i / 80)
+
+workers.PATIENCE = 2.0
+began = time.monotonic()
+try:
+    SWAE(max_epochs=1, n_projections=5, network="mlp").fit(DataLoader(Faulty(), 10, num_workers=2))
+except workers.WorkerError as error:
+    print("error", time.monotonic() - began, error, flush=True)
+"""
+
+LEFT = {
+    "killed": "os.kill(os.getpid(), signal.SIGKILL)",
+    "exit": "os._exit(9)",
+    "hangs": "time.sleep(600)",
+    "stopped": "os.kill(os.getpid(), signal.SIGSTOP)",
+}
+
+
+@pytest.mark.parametrize("kind", LEFT)
+def test_a_worker_that_is_lost(nursery, kind):
+    ended = nursery.run([], code=WORKERS.replace("FAULT", LEFT[kind]))
+    assert (found := re.search(r"^error ([\d.]+) .*", ended.said, re.MULTILINE)), ended.said
+    assert float(found[1]) < 10
+    pid = re.search(r"^worker (\d+)", ended.said, re.MULTILINE)[1]
+    assert re.search(rf"\b{pid}\b", found[0])
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_worker_that_works_is_waited_for(nursery):
+    busy = "while time.process_time() < 2.5: pass"
+    ended = nursery.run([], code=WORKERS.replace("FAULT", busy).replace("2.0", "1.0"))
+    assert "error" not in ended.said
+    assert ended.code == 0
+    assert re.search(r"have given no batch for \d s, but compute: waiting", ended.said)
+
+
+# ----- 13: where a run is written
+
+
+def test_a_folder_that_is_read_only(nursery, tmp_path):
+    """Root may write whatever the mode says, so the file system refuses."""
+    mount(tmp_path, "ro")
+    try:
+        for out in (tmp_path, tmp_path / "run"):
+            ended = nursery.run(["fit", "data.npy", *SMALL, "--out", str(out)])
+            assert ended.code == 5, ended.said
+            assert re.fullmatch(
+                rf"swae: {out} can't be (made|written) \(Read-only file system\); choose another "
+                r"--out\.\n",
+                ended.said,
+            )
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_folder_that_is_a_run(nursery):
+    before = weights(nursery.folder / "whole")
+    ended = nursery.run(["fit", "data.npy", *SMALL, "--out", "whole"])
+    assert ended.code == 2
+    assert re.fullmatch(r"swae: whole is not empty; .* --overwrite .*\n", ended.said)
+    assert weights(nursery.folder / "whole") == before
+
+
+def test_a_folder_in_use_and_the_lock_of_a_run_that_was_killed(nursery, run):
+    """What is refused while the other lives is taken over once it was killed."""
+    child = fit(nursery, "train.step:5:hang", every=AT_ONCE)
+    child.until("writing run")
+    with (
+        pytest.raises(RunError, match="run is in use by another run"),
+        Run(run).claimed(resume=True),
+    ):
+        pass
+    child.send(signal.SIGKILL)
+    assert child.wait().code == -signal.SIGKILL
+    assert (run / ".lock").exists()
+    check_whole(nursery, run)
+
+
+# ----- the network
+
+
+SILENT = """
+import sys
+asked = []
+sys.addaudithook(lambda event, args: event.startswith("socket.") and asked.append((event, args)))
+from swae import cli
+for words in WORDS:
+    assert cli.main(words) == 0, words
+print("asked", [one for one in asked if one[0] in ("socket.connect", "socket.getaddrinfo",
+      "socket.gethostbyname", "socket.sendto", "socket.bind")])
+"""
+
+
+def test_nothing_reaches_the_network(nursery, tmp_path):
+    run, out = str(tmp_path / "run"), lambda name: ["--out", str(tmp_path / name)]
+    words = [
+        ["fit", "data.npy", *SMALL, *out("run")],
+        ["evaluate", run],
+        ["reconstruct", run, *out("a.png")],
+        ["sample", run, *out("b.png")],
+        ["encode", run, *out("c.npz")],
+        ["decode", run, str(tmp_path / "c.npz"), *out("d.npy")],
+        ["info", run],
+    ]
+    words += [["export", run]] * ("export" in COMMANDS) + [["report", run]] * (
+        "report" in COMMANDS
+    )
+    ended = nursery.run([], code=SILENT.replace("WORDS", repr(words)), figures=True)
+    assert ended.said.splitlines()[-1] == "asked []", ended.said
