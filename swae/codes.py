@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib import format as npy
 
 from .data import DataError
-from .reading import reading, utf8
+from .reading import check_members, reading, utf8
 
 SUFFIXES = (".npy", ".npz", ".csv")
 r"""The suffixes of codes."""
@@ -49,6 +49,9 @@ def read_array(path: Path, suffix: str) -> np.ndarray[Any, Any]:
     # Another file is refused here: NumPy would take it for a pickle, and advise to run it.
     if start != npy.MAGIC_PREFIX and not zipfile.is_zipfile(path):
         raise DataError(f"{path} is no {suffix} file that NumPy wrote.")
+    if start != npy.MAGIC_PREFIX:
+        with zipfile.ZipFile(path) as archive:
+            check_members(path, archive)
     try:
         content = np.load(path, allow_pickle=False)
     except ValueError as error:

@@ -64,6 +64,7 @@ from .feeding import (
     fingerprint_of,
     first_of,
     hold_back,
+    joined,
     loaded,
     some_of,
 )
@@ -856,9 +857,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
 
         device = device_of(self.autoencoder_)
         with evaluating(self.autoencoder_):
-            parts = [function(to_float(part).to(device)).cpu() for part in samples.chunks(CHUNK)]
-        result: np.ndarray[Any, Any] = torch.cat(parts).numpy()
-        return result
+            parts = (function(to_float(part).to(device)).cpu() for part in samples.chunks(CHUNK))
+            return joined(parts, len(samples))
 
     # --- in another process
 

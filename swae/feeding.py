@@ -12,6 +12,7 @@ __all__ = [
     "fingerprint_of",
     "first_of",
     "hold_back",
+    "joined",
     "loaded",
     "parts_of",
     "some_of",
@@ -20,6 +21,7 @@ __all__ = [
 from collections.abc import Iterator, Mapping, Sized
 from typing import Any, cast, final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -190,6 +192,31 @@ def some_of(batches: Batches, n: int, seed: int) -> Samples:
         return Samples(first_of(batches, n)[:n])
     order = torch.randperm(len(batches.samples), generator=stream(seed, "typical"))
     return batches.samples.select(order[:n].sort().values)
+
+
+def joined(parts: Iterator[Tensor], n: int) -> np.ndarray[Any, Any]:
+    r"""Puts results that come part by part into an array that is there from the start.
+
+    Parts that are kept lie between the large ones that are not, and so does all of the heap: a
+    million codes of two numbers, 8 MB, took 240 MB.
+
+    Arguments:
+        parts: The parts, one at least.
+        n: The rows of all of them.
+
+    Example:
+        >>> joined(iter(torch.arange(5.0)[:, None].split(2)), 5).ravel().tolist()
+        [0.0, 1.0, 2.0, 3.0, 4.0]
+    """
+
+    result, start = None, 0
+    for part in parts:
+        array = part.numpy()
+        if result is None:
+            result = np.empty((n, *array.shape[1:]), array.dtype)
+        result[start : start + len(array)] = array
+        start += len(array)
+    return cast("np.ndarray[Any, Any]", result)
 
 
 def fingerprint_of(train: Train, *, labels: bool) -> str | None:

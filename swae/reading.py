@@ -4,11 +4,12 @@ The content of a file is never trusted: a parser that stumbles over it may raise
 and what arrives at a user is one sentence that names the file.
 """
 
-__all__ = ["first_line", "reading", "samples_from", "tell", "utf8"]
+__all__ = ["check_members", "first_line", "reading", "samples_from", "tell", "utf8"]
 
 import errno
 import functools
 import logging
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -78,6 +79,22 @@ def first_line(error: BaseException) -> str:
     """
 
     return f"{error}".strip().split("\n")[0] or type(error).__name__
+
+
+def check_members(path: Path, archive: zipfile.ZipFile) -> None:
+    r"""Refuses an archive that is a bomb: much that was made of nearly nothing.
+
+    Raises:
+        DataError: If a member is larger than 64 MiB, and 100 times what it takes in the archive.
+    """
+
+    for member in archive.infolist():
+        if member.file_size > max(2**26, 100 * member.compress_size):
+            raise DataError(
+                f"{path} holds {member.filename!r}, {member.file_size:,} bytes that take "
+                f"{member.compress_size:,}: so does a bomb; save it without compression, by "
+                "np.savez(path, x=X)."
+            )
 
 
 def samples_from(what: Path | str, X: object, labels: object) -> Samples:

@@ -38,7 +38,7 @@ from . import celeba, hub, images, tables
 from .cache import Progress, open_folder
 from .data import DataError, Samples, as_samples, holdout
 from .images import Framing
-from .reading import reading, samples_from
+from .reading import check_members, reading, samples_from
 from .spelling import nearest
 
 Split = Literal["train", "test", "all"]
@@ -279,6 +279,7 @@ def read_npy(path: Path, split: Split, seed: int) -> Samples:
 
 def read_npz(path: Path, split: Split, seed: int) -> Samples:
     with reading(path), zipfile.ZipFile(path) as archive:
+        check_members(path, archive)
         names = [name.removesuffix(".npy") for name in archive.namelist()]
         own = "x_test" in names
         keys = ("x_test", "y_test") if own and split == "test" else array_names(path, names)

@@ -22,6 +22,8 @@ import csv
 import io
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -223,6 +225,7 @@ def read_parquet(path: Path) -> Table:
         names = tuple(polars.read_parquet_schema(file))
         file.seek(0)
         n = polars.scan_parquet(file).select(polars.len()).collect().item()
+        check_readable(path)
         if n * len(names) * 8 > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
             raise DataError(
                 f"{path} announces {n:,} rows of {len(names)} columns, more than the memory holds."
@@ -231,6 +234,34 @@ def read_parquet(path: Path) -> Table:
         frame = polars.read_parquet(file)
     shown = tuple("" if name.startswith("__index_level_") else name for name in names)
     return Table(path, shown, frame, "row {}".format)
+
+
+PROBE = """
+import os, resource, sys
+size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+resource.setrlimit(resource.RLIMIT_AS, (size, size))
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+import polars
+with open(sys.argv[1], "rb") as file:
+    polars.read_parquet(file)
+"""
+r"""What reads a Parquet file and throws it away."""
+
+
+def check_readable(path: Path) -> None:
+    r"""Lets another process read a Parquet file first.
+
+    polars ends the process, this one, where a page announces more than there is memory, and fills
+    the screen where one is damaged. Here that is an error.
+    """
+
+    words = [sys.executable, "-c", PROBE, str(path)]
+    env = {**os.environ, "RUST_BACKTRACE": "0"}
+    probe = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, env=env)
+    if probe.returncode != 0:
+        lines = probe.stderr.decode("utf-8", "replace").strip().splitlines()
+        why = next((line for line in reversed(lines) if "memory allocation" in line), lines[-1])
+        raise DataError(f"{path} cannot be read ({why}): replace it by an intact one.")
 
 
 def is_number(word: str) -> bool:

@@ -79,11 +79,12 @@ class Watched(Iterator[Any]):
         while True:
             try:
                 return next(self.items)
-            except RuntimeError as error:
-                if not f"{error}".startswith("DataLoader"):
+            except (RuntimeError, OSError, EOFError) as error:
+                dead = self.dead()  # half a batch of a process that was killed is an OSError
+                if not (dead or f"{error}".startswith("DataLoader")):
                     raise
-                if self.own or "timed out" not in f"{error}":
-                    self.lose(self.lost(error))
+                if dead or self.own or "timed out" not in f"{error}":
+                    self.lose(self.lost(error, dead))
             now, before, used = time.monotonic(), used, self.work()
             if used != before:
                 moved = now
@@ -104,9 +105,20 @@ class Watched(Iterator[Any]):
     def pids(self) -> str:
         return ", ".join(f"{child.pid}" for child in self.children)
 
-    def lost(self, error: RuntimeError) -> str:
-        r"""Says what torch says of a process that was killed, or of a user's own limit."""
+    def dead(self) -> list[str]:
+        r"""Returns which processes have ended otherwise than they should."""
 
+        codes: dict[int | None, int | None] = {}
+        while len(codes) < len(self.children):
+            with suppress(RuntimeError):
+                codes |= {child.pid: child.exitcode for child in self.children}
+        return [f"{pid} ended with {code}" for pid, code in codes.items() if code]
+
+    def lost(self, error: BaseException, dead: list[str]) -> str:
+        r"""Says which processes were lost, or what torch says, of a user's own limit too."""
+
+        if dead:
+            return f"A process of the data loader was lost: {', '.join(dead)}."
         what = f"{error}".strip().splitlines()[0].rstrip(".")
         return f"{what}; the data loader's processes were {self.pids}."
 

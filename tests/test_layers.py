@@ -16,7 +16,8 @@ LAYERS = (
     "pixels chunked sliced priors penalties steering networks linear scaling",
     "autoencoder",
     "workers plain_yaml images ingest cache celeba reading columns tables hub sources codes laws "
-    "data schema training metrics writing manifest weights checkpoint stopping foreign latent anomaly",
+    "data schema training metrics writing manifest weights checkpoint stopping foreign latent "
+    "anomaly",
     "allocator presets settings feeding building expected classes storage card sharing montage "
     "canvas lines plotting strips tabular drawing estimator paper explorer progress loggers run "
     "report flags export parquet commands cli",
