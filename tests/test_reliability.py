@@ -9,7 +9,10 @@ import random
 import re
 import shutil
 import signal
+import struct
 import subprocess
+import zlib
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +20,16 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.fuzz import bomb
 from benchmarks.nursery import Nursery
 from swae import SWAE, faults
 from swae.checkpoint import latest_checkpoint
-from swae.cli import COMMANDS
+from swae.cli import COMMANDS, main
+from swae.codes import read_codes
+from swae.data import DataError
+from swae.images import decode
 from swae.run import Run, RunError
+from swae.sources import load
 from swae.weights import read_weights
 
 SMALL = ("--batch-size", "20", "--n-projections", "5", "--network", "mlp", "--max-epochs", "4")
@@ -266,6 +274,52 @@ def test_not_a_number_in_the_data(nursery, command):
     assert not (nursery.folder / "none").exists()
 
 
+# ----- 8: bombs, see also test_images.py
+
+
+def png(width, height):
+    """A PNG whose header announces what its body does not hold."""
+
+    def chunk(kind, content):
+        check = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))
+    return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("size", [(60_000, 60_000), (20_000, 20_000), (2**31 - 1, 2**31 - 1)])
+def test_a_bomb_is_refused_from_its_header(tmp_path, cheap, size):
+    (tmp_path / "x.png").write_bytes(png(*size))
+    Image.init()
+    with cheap(), pytest.raises((ValueError, OSError, Image.DecompressionBombError)):
+        decode(tmp_path / "x.png")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path, cheap):
+    os.mkfifo(tmp_path / "x.png")
+    os.mkfifo(tmp_path / "config.yaml")
+    os.mkfifo(tmp_path / "metrics.jsonl")
+    with cheap(), pytest.raises(ValueError, match="not a regular file"):
+        decode(tmp_path / "x.png")
+    with cheap(), pytest.raises(ValueError, match=r"There is no file .*config\.yaml"):
+        Run(tmp_path).read_config()
+    assert Run(tmp_path).rows() == []
+
+
+@pytest.mark.parametrize("read", [load, read_codes])
+def test_an_archive_that_is_a_bomb(tmp_path, cheap, read):
+    (tmp_path / "x.npz").write_bytes(bomb())
+    with cheap(), pytest.raises(DataError, match=r"'x\.npy', 400,000,128 bytes that .* a bomb"):
+        read(tmp_path / "x.npz")
+
+
+def test_an_archive_of_much_alike_is_none(tmp_path):
+    np.savez_compressed(tmp_path / "x.npz", x=np.zeros((1_000_000, 4), np.uint8))
+    assert len(load(tmp_path / "x.npz", "all")) == 1_000_000
+
+
 # ----- 9: memory
 
 
@@ -387,8 +441,8 @@ def test_a_worker_that_is_lost(nursery, kind):
 
 
 def test_a_worker_that_works_is_waited_for(nursery):
-    busy = "while time.process_time() < 2.5: pass"
-    ended = nursery.run([], code=WORKERS.replace("FAULT", busy).replace("2.0", "1.0"))
+    busy = "while time.process_time() < 1.4: pass"
+    ended = nursery.run([], code=WORKERS.replace("FAULT", busy).replace("2.0", "0.8"))
     assert "error" not in ended.said
     assert ended.code == 0
     assert re.search(r"have given no batch for \d s, but compute: waiting", ended.said)
@@ -436,6 +490,47 @@ def test_a_folder_in_use_and_the_lock_of_a_run_that_was_killed(nursery, run):
     check_whole(nursery, run)
 
 
+# ----- settings and records from strangers
+
+
+LAUGHS = "a: &a [ha, ha]\n" + "".join(
+    f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]\n" for a, b in pairwise("abcdefghij")
+)
+
+STRANGE = {
+    "laughs": (LAUGHS, r"holds an alias \(\*a\), which settings have no need of"),
+    "deep": ("[" * 30_000, "holds more than 20 lists within lists"),
+    "large": ("a: " + "b" * 2**20, "has 1,048,579 bytes, but may have 1,048,576 at most"),
+    "object": ("a: !!python/object/apply:os.getpid []", "is no YAML: could not determine a"),
+    "date": ("a: 2001-99-99", "is no YAML: month must be in"),
+    "key": ("{[a]: b}", "is no YAML: while constructing a mapping"),
+    "numbers": ("1: 2", "does not hold settings by name"),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_strange_settings_are_refused_at_once(tmp_path, cheap, capsys, kind):
+    text, sentence = STRANGE[kind]
+    (tmp_path / "config.yaml").write_text(text)
+    with cheap(), pytest.raises(RunError, match=rf"config\.yaml {sentence}"):
+        Run(tmp_path).read_config()
+    assert main(["fit", "digits", "--config", str(tmp_path / "config.yaml")]) == 2
+    said = capsys.readouterr().err
+    assert re.search(sentence, said)
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "line", [b"1", b"{}", b"[" * 100_000, b"\xff", b'{"epoch": "1"}', b"null"]
+)
+def test_strange_records_are_left_out(tmp_path, line):
+    sound = b'{"epoch": 1, "loss": 0.5}\n'
+    (tmp_path / "metrics.jsonl").write_bytes(sound + line + b"\n" + sound)
+    assert Run(tmp_path).rows() == [{"epoch": 1, "loss": 0.5}]
+    Run(tmp_path).resume_point({})
+    assert Run(tmp_path).rows() == []
+
+
 # ----- the network
 
 
@@ -462,8 +557,7 @@ def test_nothing_reaches_the_network(nursery, tmp_path):
         ["decode", run, str(tmp_path / "c.npz"), *out("d.npy")],
         ["info", run],
     ]
-    words += [["export", run]] * ("export" in COMMANDS) + [["report", run]] * (
-        "report" in COMMANDS
-    )
+    more = {"export": ["--codes", str(tmp_path / "c.parquet")], "report": []}
+    words += [[name, run, *rest] for name, rest in more.items() if name in COMMANDS]
     ended = nursery.run([], code=SILENT.replace("WORDS", repr(words)), figures=True)
     assert ended.said.splitlines()[-1] == "asked []", ended.said

@@ -3,6 +3,7 @@ r"""A line of JSON an epoch, which needs no other program."""
 __all__ = ["JsonLines"]
 
 import json
+import os
 from pathlib import Path
 from typing import Any, final
 
@@ -44,14 +45,20 @@ class JsonLines(Logger):
         pass  # each line closes the file behind it
 
     def rows(self) -> list[dict[str, Any]]:
-        r"""Returns the rows; a line that was cut off is left out, and what follows it."""
+        r"""Returns the rows; a line that was cut off is left out, and what follows it.
 
-        if not self.path.exists():
+        So is a line that is no record of an epoch, whoever wrote it.
+        """
+
+        if not os.path.isfile(self.path):  # to open a pipe is to wait for its writer
             return []
         rows = []
-        for line in self.path.read_text().splitlines():
+        for line in self.path.read_bytes().splitlines():
             try:
-                rows.append(json.loads(line))
-            except ValueError:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
                 break
+            if not (isinstance(row, dict) and type(row.get("epoch")) is int):
+                break
+            rows.append(row)
         return rows
