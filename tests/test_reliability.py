@@ -79,6 +79,26 @@ def metrics(run):
     return (run / "metrics.jsonl").read_text().splitlines()
 
 
+# ----- the page
+
+
+PAGE = Path(__file__).parents[1] / "docs" / "reliability.md"
+NAMED = re.compile(r'`(tests/\w+\.py)(?: -k (?:"([^"]+)"|(\w+)))?`')
+
+
+def test_every_row_has_tests_that_are_there():
+    rows = re.findall(r"^\| (\d+) \|(.*)$", PAGE.read_text(), re.MULTILINE)
+    assert [int(number) for number, _ in rows] == list(range(1, 15))
+    for number, cells in rows:
+        named = NAMED.findall(cells)
+        assert named or number == "12"
+        for file, words, word in named:
+            text = (PAGE.parents[1] / file).read_text()
+            tests = re.findall(r"^def (test_\w+)", text, re.MULTILINE)
+            for part in (words or word or "test").split(" or "):
+                assert any(part in test for test in tests), (number, file, part)
+
+
 # ----- the points
 
 
