@@ -35,6 +35,12 @@ from swae.manifest import CorruptError, read_folder
 CODES = {"term": 143, "int": 130, "kill": -signal.SIGKILL, "full": 5, "memory": 6, "nan": 4}
 r"""The exit codes of the actions; of a loss that is spoilt only where there is one."""
 
+VISITS = {
+    "train.step": 15, "train.epoch": 5, "evaluate": 5, "ingest.block": 3, "file.write": 20,
+    "file.place": 20,
+}  # fmt: skip
+r"""The visits of each point that a run may make."""
+
 SETTINGS = {
     "vectors": ("vectors.npy", "--network", "mlp"),
     "digits": ("digits", "--prior", "ring", "--n-projections", "8"),
@@ -103,6 +109,8 @@ class Soak:
         for _ in range(self.rng.randint(1, 5)):
             what = self.interrupt(words)
             self.look(out, what, spoilt)
+            if (out / "model").exists():
+                break
             if spoilt is None and self.rng.random() < 0.3:
                 spoilt = self.damage(out)
         ended = self.run(words)
@@ -129,7 +137,7 @@ class Soak:
             what = f"{number.name} from outside"
         else:
             point, action = self.rng.choice(POINTS), self.rng.choice(list(CODES))
-            visit = self.rng.randint(1, {"train.step": 60, "ingest.block": 3}.get(point, 12))
+            visit = self.rng.randint(1, VISITS[point])
             ended = self.run(words, f"{point}:{visit}:{action}", every)
             fine, what = {0, CODES[action]}, f"{action} at {point}"
         self.faults[what if ended.code else "none: ended before"] += 1

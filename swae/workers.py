@@ -14,6 +14,7 @@ __all__ = ["PATIENCE", "WorkerError", "watched"]
 
 import logging
 import multiprocessing as mp
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -25,6 +26,9 @@ from torch.utils.data import DataLoader
 
 PATIENCE = 8.0
 r"""The seconds of standing still after which processes are taken to hang."""
+
+LOST: list[Any] = []
+r"""Iterators whose processes were killed: to delete one may wait for ever for a lock of theirs."""
 
 logger = logging.getLogger("swae")
 
@@ -62,61 +66,90 @@ class Watched(Iterator[Any]):
     """
 
     def __init__(self, loader: DataLoader[Any]) -> None:
-        own, before = loader.timeout, set(mp.active_children())
-        self.own, self.patience = own, own or PATIENCE
-        loader.timeout = own or min(1.0, PATIENCE / 4)
-        try:
-            self.items = iter(loader)
-        finally:
-            loader.timeout = own
-        if loader.persistent_workers:  # which an earlier iteration may have started
-            before = set()
+        before = set() if loader.persistent_workers else set(mp.active_children())
+        self.items, self.own = iter(loader), loader.timeout
         self.children = [child for child in mp.active_children() if child not in before]
+        self.verdict: str | None = None
 
     def __next__(self) -> Any:  # noqa: ANN401 - whatever the loader collates
+        try:
+            return self.wait()
+        except RuntimeError as error:  # which torch raises when a process ends, wherever we are
+            if isinstance(error, WorkerError) or not is_torch_s(error):
+                raise
+            self.lose(self.lost(error, self.dead(wait=True)))
+
+    def wait(self) -> Any:  # noqa: ANN401 - likewise
+        done = threading.Event()
+        if not self.own:
+            threading.Thread(target=self.watch, args=(done,), daemon=True).start()
+        try:
+            return next(self.items)
+        except (RuntimeError, OSError, EOFError) as error:
+            # Half a batch of a process that was killed is an OSError.
+            dead = self.dead(wait=is_cut(error))
+            if not (dead or is_torch_s(error)):
+                raise
+            self.lose(self.lost(error, dead))
+        finally:
+            done.set()
+
+    def watch(self, done: threading.Event) -> None:
+        r"""Ends processes that stand still, which whoever waits for them then hears of.
+
+        It is a thread, for to wait for half a batch of a process that was stopped has no end.
+        """
+
         began = moved = said = time.monotonic()
         used = self.work()
-        while True:
-            try:
-                return next(self.items)
-            except (RuntimeError, OSError, EOFError) as error:
-                dead = self.dead()  # half a batch of a process that was killed is an OSError
-                if not (dead or f"{error}".startswith("DataLoader")):
-                    raise
-                if dead or self.own or "timed out" not in f"{error}":
-                    self.lose(self.lost(error, dead))
+        while not done.wait(PATIENCE / 4):
             now, before, used = time.monotonic(), used, self.work()
             if used != before:
                 moved = now
-            if now - moved > self.patience:
-                self.lose(
+            if now - moved > PATIENCE:
+                self.verdict = (
                     f"The data loader's processes ({self.pids}) have given no batch for "
-                    f"{now - began:.0f} s and did nothing in the last {self.patience:g}; "
+                    f"{now - began:.0f} s and did nothing in the last {PATIENCE:g}; "
                     "DataLoader(timeout=...) waits longer."
                 )
-            if now - said > self.patience:
+                for child in self.children:
+                    child.kill()
+                return
+            if now - said > PATIENCE:
+                said = now
                 logger.warning(
                     "The data loader's processes (%s) have given no batch for %.0f s, but "
-                    "compute: waiting.", self.pids, now - began
-                )  # fmt: skip
-                said = now
+                    "compute: waiting.",
+                    self.pids,
+                    now - began,
+                )
 
     @property
     def pids(self) -> str:
         return ", ".join(f"{child.pid}" for child in self.children)
 
-    def dead(self) -> list[str]:
-        r"""Returns which processes have ended otherwise than they should."""
+    def dead(self, *, wait: bool) -> list[str]:
+        r"""Returns which processes have ended otherwise than they should.
 
-        codes: dict[int | None, int | None] = {}
-        while len(codes) < len(self.children):
+        Arguments:
+            wait: Whether one is about to.
+        """
+
+        end = time.monotonic() + 2
+        while True:
+            codes: dict[int | None, int | None] = {}
             with suppress(RuntimeError):
-                codes |= {child.pid: child.exitcode for child in self.children}
-        return [f"{pid} ended with {code}" for pid, code in codes.items() if code]
+                time.sleep(0.01 if wait else 0)
+                codes = {child.pid: child.exitcode for child in self.children}
+            ended = [f"{pid} ended with {code}" for pid, code in codes.items() if code]
+            if ended or (codes and not (wait and time.monotonic() < end)):
+                return ended
 
     def lost(self, error: BaseException, dead: list[str]) -> str:
         r"""Says which processes were lost, or what torch says, of a user's own limit too."""
 
+        if self.verdict is not None:
+            return self.verdict
         if dead:
             return f"A process of the data loader was lost: {', '.join(dead)}."
         what = f"{error}".strip().splitlines()[0].rstrip(".")
@@ -125,24 +158,30 @@ class Watched(Iterator[Any]):
     def lose(self, sentence: str) -> NoReturn:
         r"""Ends the processes, and says why."""
 
+        LOST.append(self.items)
         for child in self.children:
-            with suppress(RuntimeError):  # torch's, who hears of each that is killed
-                child.kill()
-        # The processes are known to torch until then, and it would complain at the next occasion.
-        shutdown = getattr(self.items, "_shutdown_workers", None)
-        with suppress(RuntimeError):
-            if shutdown is not None:
-                shutdown()
-        for child in self.children:
-            while child.is_alive():
+            while child.exitcode is None:
                 with suppress(RuntimeError):
-                    child.join(1)
+                    child.kill()
+                    child.join()
         raise WorkerError(sentence)
 
     def work(self) -> list[str]:
         r"""Returns what each process has computed so far, as the system counts it."""
 
         return [ticks(child) for child in self.children]
+
+
+def is_torch_s(error: BaseException) -> bool:
+    r"""Tells whether an error is of the data loader, and not one that an item has raised."""
+
+    return f"{error}".startswith("DataLoader")
+
+
+def is_cut(error: BaseException) -> bool:
+    r"""Tells whether an error is of half a batch, and not one that an item has raised."""
+
+    return isinstance(error, OSError | EOFError) and not f"{error}".startswith("Caught ")
 
 
 def ticks(child: BaseProcess) -> str:
