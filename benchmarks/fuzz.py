@@ -4,8 +4,8 @@ Run as ``python -m benchmarks.fuzz --seconds 60`` (for each loader). An input is
 wrote and that was then spoilt, by what :func:`spoilt` draws with hypothesis: flipped, cut,
 doubled, filled with numbers that are too large, or with words that mean something to its parser.
 Each has to end in a result or in the exception that the loader documents, a :py:`ValueError` or an
-:py:`OSError` with a sentence, within :data:`SECONDS` and :data:`WAIT`, in less than :data:`BYTES` more memory,
-with no process, no connection, no unpickled name and no file written elsewhere.
+:py:`OSError` with a sentence, within :data:`SECONDS` and :data:`WAIT`, in less than :data:`BYTES`
+more memory, with no process, no connection, no unpickled name and no file written elsewhere.
 """
 
 import argparse
