@@ -129,7 +129,7 @@ class Nursery:
         Arguments:
             words: Its words.
             fault: What is planned for it, see :mod:`swae.faults`.
-            options: ``figures`` (bool) to draw them, ``every`` (seconds between checkpoints),
+            options: ``figures`` (bool) to draw them and the report, ``every`` (seconds between checkpoints),
                 ``cached`` (bool) to read few images through the cache too,
                 ``memory`` (bytes that it may take), ``code`` (Python to run in its place).
         """
@@ -144,7 +144,7 @@ class Nursery:
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(order | options) + "\n")
         self.process.stdin.flush()
-        pid = self.answer(60)
+        pid = self.answer(300)  # the first has to wait for the imports
         if pid is None:
             raise TimeoutError("the nursery does not answer")
         self.running = pid
@@ -205,7 +205,7 @@ def begin(order: dict[str, Any]) -> NoReturn:
     if order.get("cached"):
         cache.FEW, ingest.BLOCK = 0, 16
     if not order.get("figures"):
-        fit.draw_figures = lambda *_: None
+        fit.draw_figures = fit.write_report = lambda *_: None
     if "memory" in order:
         size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (size + order["memory"],) * 2)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..allocator import keep_freed_memory
 from ..autoencoder import Autoencoder
