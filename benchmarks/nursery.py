@@ -129,7 +129,8 @@ class Nursery:
         Arguments:
             words: Its words.
             fault: What is planned for it, see :mod:`swae.faults`.
-            options: ``figures`` (bool) to draw them and the report, ``every`` (seconds between checkpoints),
+            options: ``figures`` (bool) to draw them and the report, ``every`` (seconds between
+                checkpoints),
                 ``cached`` (bool) to read few images through the cache too,
                 ``memory`` (bytes that it may take), ``code`` (Python to run in its place).
         """

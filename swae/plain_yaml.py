@@ -59,7 +59,7 @@ def from_yaml(content: bytes, path: Path) -> dict[str, Any]:
         check_plain(text, path)
         settings = yaml.safe_load(text)
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8.") from error
+        raise ValueError(f"{path} is no YAML: it is no text in UTF-8.") from error
     # Of a scalar that has a number's or a date's form and is none; a mapping as a key is no hash.
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
         if isinstance(error, PlainError):
