@@ -1,8 +1,8 @@
 """The penalty alone in a loop of your own under Accelerate, on whatever devices there are.
 
 The module's `forward` returns codes and logits, so that Accelerate's wrapper (autocast, and DDP
-where there are several processes) sees the call. Each process matches its own batch to samples
-of its own, so a batch should be large enough to show the prior's shape.
+where there are several processes) sees the call. The penalty gathers the codes of all processes
+by itself and matches them as one batch: batches of 100 in 2 processes are one of 200.
 
     python examples/accelerate_loop.py    # or accelerate launch examples/accelerate_loop.py
 """
@@ -55,8 +55,7 @@ def main(epochs=50, reg_weight=10.0, seed=0, cpu=False):
     for _ in range(epochs):
         for x in loader:
             z, logits = net(x)  # computed in bfloat16, handed over in float32
-            drawn = stream(seed, "penalty", step, accelerator.process_index)
-            match = penalty(z, generator=drawn)
+            match = penalty(z, generator=stream(seed, "penalty", step))  # alike in all processes
             loss = F.binary_cross_entropy_with_logits(logits, x) + reg_weight * match
             optimizer.zero_grad()
             accelerator.backward(loss)

@@ -2,7 +2,8 @@
 
 Lightning owns the loop, devices, precision and logging; `Autoencoder.loss` gives the total and its
 parts by name. What a step draws follows from the seed and the step alone, so a run that goes on
-from a checkpoint goes on as if it had not stopped.
+from a checkpoint goes on as if it had not stopped. On several devices the codes of all are matched
+as one batch, and the loss is that of it: batches of 100 on 2 devices are one of 200.
 
     python examples/lightning_module.py
 """
@@ -37,15 +38,15 @@ class Digits(lightning.LightningModule):
         )
 
     def training_step(self, x):
-        # The rank is in the address, so that each process draws directions of its own.
-        drawn = stream(self.hparams.seed, "penalty", self.global_step, self.global_rank)
+        # No rank in the address: all devices draw alike, and share the directions out.
+        drawn = stream(self.hparams.seed, "penalty", self.global_step)
         loss = self.model.loss(x, generator=drawn)
         self.log_dict(loss.parts, on_step=False, on_epoch=True)
         return loss.total
 
     def validation_step(self, x):
         loss = self.model.loss(x, generator=stream(self.hparams.seed, "validation"))
-        self.log("held_out", loss.total, prog_bar=True)
+        self.log("held_out", loss.total, prog_bar=True, sync_dist=True)
 
     def configure_optimizers(self):
         return torch.optim.Adam(self.parameters(), lr=self.hparams.lr)

@@ -8,6 +8,10 @@ An encoder :math:`\phi`, a decoder :math:`\psi` and a law :math:`q_Z` of the cod
 
 so that :math:`\psi(z)`, :math:`z \sim q_Z`, generates. The penalty is any module that is called
 with codes; :class:`swae.sliced.SlicedWassersteinLoss` is the paper's.
+
+Of several ranks (:mod:`swae.distributed`) each has a part of the batch, and has the loss of the
+whole: the reconstruction's mean is over all their samples, each rank's counting by its share
+:math:`M_r / M` of the rows.
 """
 
 __all__ = ["Autoencoder", "Loss", "Output", "Reconstruction"]
@@ -20,6 +24,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from .distributed import mean_of_all, meet, together
 from .priors import Prior
 from .scaling import Scaling
 from .spelling import nearest
@@ -57,7 +62,8 @@ class Autoencoder(nn.Module):
         decoder: A network from codes to logits of the data's shape; without a sigmoid of its own.
         penalty: A module that is called as ``penalty(z, generator=...)`` and returns a scalar.
             Its attribute ``prior`` is what :meth:`sample` draws from. One whose attribute
-            ``takes_labels`` is true is called as ``penalty(z, labels, generator=...)``.
+            ``takes_labels`` is true is called as ``penalty(z, labels, generator=...)``. Its
+            attribute ``group`` says which ranks share a batch; without one, none do.
         reconstruction: ``bce+l1`` (the paper), ``bce``, ``l1``, ``mse``, or a function of
             reconstructions and data that returns a scalar.
         output: What :meth:`decode` applies to the logits: ``sigmoid`` for data in [0, 1], or
@@ -219,14 +225,17 @@ class Autoencoder(nn.Module):
                 :py:`None`.
 
         Returns:
-            The total :math:`\mathcal{L}` and its terms, all in float32 or wider.
+            The total :math:`\mathcal{L}` and its terms, all in float32 or wider. On each of
+            several ranks they are those of the whole batch, and the average of the ranks'
+            gradients, which DDP takes, is its gradient.
         """
 
         z = self.encode(x)
         parts = self.reconstruction_loss(self.scaled(x), self.logits(z))
+        parts, n = self.of_all(parts, z)
         parts["penalty"] = self.latent_loss(z, labels, generator=generator)
 
-        weight = self.weigh(z, labels, parts, generator)
+        weight = self.weigh(z, labels, parts, generator, n)
         weighted = parts | {"penalty": weight * parts["penalty"]}
         total = torch.stack(list(weighted.values())).sum()
 
@@ -298,12 +307,24 @@ class Autoencoder(nn.Module):
             penalty: Tensor = self.penalty(at_least_single(z), *known, generator=generator)
             return penalty
 
+    def of_all(
+        self, parts: dict[str, Float[Tensor, ""]], z: Float[Tensor, "n d"]
+    ) -> tuple[dict[str, Float[Tensor, ""]], int | Tensor]:
+        r"""Returns means over the samples of all ranks, and how many these are."""
+
+        group = meet(getattr(self.penalty, "group", "self"), together=together(self.training, z))
+        if group is None:
+            return parts, len(z)
+        means, n = mean_of_all(torch.stack(list(parts.values())), len(z), group)
+        return dict(zip(parts, means.unbind(), strict=True)), n
+
     def weigh(
         self,
         z: Float[Tensor, "n d"],
         labels: Int[Tensor, " n"] | None,
         parts: dict[str, Float[Tensor, ""]],
         generator: torch.Generator | None,
+        n: int | Tensor,
     ) -> float | Float[Tensor, ""]:
         r"""Returns the weight of a batch's penalty, which a steered one adapts to in training."""
 
@@ -313,7 +334,7 @@ class Autoencoder(nn.Module):
             return self.steering.weight
         null = cast(Callable[..., Tensor], self.penalty.null)(z.detach(), labels, generator)
         *costs, penalty = (cost.detach() for cost in parts.values())
-        return self.steering.step(torch.stack(costs).sum(), penalty, null, len(z))
+        return self.steering.step(torch.stack(costs).sum(), penalty, null, n)
 
     def extra_repr(self) -> str:
         return (

@@ -173,4 +173,9 @@ def message(error: BaseException, code: int, command: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    if "RANK" in os.environ:  # others wait for it to be gone, and Python takes a second to unload
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -15,7 +15,13 @@ Training sees `Batches`: float32, always. The batches of an epoch are a function
     (x_{\pi(1)}, \dots, x_{\pi(m)}), \; (x_{\pi(m+1)}, \dots, x_{\pi(2m)}), \; \dots
 
 so a run that is resumed at epoch :math:`t` sees what it would have seen, and neither torch's
-nor NumPy's global generator is touched.
+nor NumPy's global generator is touched. Where :math:`R` ranks train together, a batch of
+:math:`m` is the same one for all of them, and rank :math:`r` reads its rows
+
+.. math:: \lfloor m / R \rfloor r + \min(r, m \bmod R) , \; \dots
+
+of it, that many or one more: in the order of the ranks they are the batch. The last batch of an
+epoch may have fewer rows than there are ranks, and then nothing for some.
 """
 
 __all__ = [
@@ -24,6 +30,7 @@ __all__ = [
     "Batches",
     "DataError",
     "LoaderBatches",
+    "PartBatches",
     "Samples",
     "as_samples",
     "check_finite",
@@ -33,6 +40,7 @@ __all__ = [
 ]
 
 import abc
+import copy
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Sequence, Sized
@@ -391,6 +399,47 @@ class Batches(abc.ABC):
             epoch: The number of the epoch, from 0.
         """
 
+    def of_rank(self, rank: int, ranks: int) -> "Batches":
+        r"""Returns the batches of which a rank reads its own rows.
+
+        They are as many, and :py:`n` and the shape are those of the whole batches. Here these are
+        read whole and cut; a subclass that can reads no more than it has to.
+
+        Arguments:
+            rank: The number of the rank, from 0.
+            ranks: The number R of ranks.
+        """
+
+        return PartBatches(self, rank, ranks)
+
+
+@final
+class PartBatches(Batches):
+    r"""A rank's rows of batches that are read whole.
+
+    Arguments:
+        batches: The batches.
+        rank: The number of the rank, from 0.
+        ranks: The number of ranks.
+
+    Example:
+        >>> batches = ArrayBatches(as_samples(np.zeros((10, 3))), batch_size=4)
+        >>> [len(batch.x) for batch in PartBatches(batches, 1, ranks=3).epoch(0)]
+        [1, 1, 1]
+    """
+
+    def __init__(self, batches: Batches, rank: int, ranks: int) -> None:
+        self.batches, self.rank, self.ranks = batches, rank, ranks
+        self.shape, self.n = batches.shape, batches.n
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        for x, labels in self.batches.epoch(epoch):
+            own = None if labels is None else labels.tensor_split(self.ranks)[self.rank]
+            yield Batch(x.tensor_split(self.ranks)[self.rank], own)
+
 
 @final
 class ArrayBatches(Batches):
@@ -431,9 +480,15 @@ class ArrayBatches(Batches):
         self.device = samples.array.device if device is None else torch.device(device)
         self.shape = samples.shape
         self.n = len(samples) - len(samples) % batch_size * drop_last
+        self.rank, self.ranks = 0, 1
 
     def __len__(self) -> int:
         return -(-self.n // self.batch_size)
+
+    def of_rank(self, rank: int, ranks: int) -> "ArrayBatches":
+        alike = copy.copy(self)
+        alike.rank, alike.ranks = rank, ranks
+        return alike
 
     def epoch(self, epoch: int) -> Iterator[Batch]:
         chosen = self._gathered(epoch)
@@ -445,7 +500,7 @@ class ArrayBatches(Batches):
     def _gathered(self, epoch: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         order = epoch_order(len(self.samples), self.seed, epoch)[: self.n]
         for index in order.split(self.batch_size):
-            chosen = self.samples.select(index)
+            chosen = self.samples.select(index.tensor_split(self.ranks)[self.rank])
             yield chosen.x, chosen.labels
 
 

@@ -57,6 +57,7 @@ from .data import (
     in_order,
     to_float,
 )
+from .distributed import agreed
 from .expected import check_shapes
 from .feeding import (
     Train,
@@ -141,6 +142,9 @@ class Given(NamedTuple):
 @final
 class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     r"""The sliced-Wasserstein autoencoder as an estimator.
+
+    Where :mod:`torch.distributed` is initialised, all its ranks are to call :meth:`fit` with the
+    same data, and train one model (:mod:`swae.training`).
 
     Arguments:
         latent_dim: Dimension d of the codes.
@@ -487,6 +491,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             if self.patience is not None:
                 held, size = cast(Samples, self.validation_), self.settings_["batch_size"]
                 value = objective(self.autoencoder_, held, size, self.random_state)
+                value = agreed(value, self.fabric_.device)
                 self.best_.offer(value, epoch.number, self.autoencoder_)
             yield epoch
         else:

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .chunked import chunked_mean
+from .distributed import ALONE, Group, Ranks, check_group, meet_drawing, together
 from .priors import Prior
 from .projections import Slices, draw, resolve
 from .univariate import (
@@ -148,6 +149,10 @@ class SlicedWassersteinLoss(nn.Module):
     By default both are spread evenly, so that the gradient is far less noisy than with
     independent ones at the same cost.
 
+    Where several ranks of :mod:`torch.distributed` train a model, each calls it with its own codes
+    and is returned the value of all of them, with the gradient that an average over ranks makes
+    one process's (:mod:`swae.distributed`).
+
     Arguments:
         prior: The law :math:`q_Z` that the codes are pulled to.
         n_projections: The number of directions :math:`L`.
@@ -159,10 +164,12 @@ class SlicedWassersteinLoss(nn.Module):
             cube.
         oversampling: The number of samples of the prior for each code. Each code is then matched
             with the mean of so many quantiles, which lowers the noise further.
+        group: The ranks whose codes are matched together, where several train: all if
+            :py:`None`, a process group, or ``self``: each rank's by themselves.
 
     Raises:
         ValueError: If a setting can't work.
-        TypeError: If ``prior`` is no prior.
+        TypeError: If ``prior`` is no prior, or ``group`` no process group.
 
     References:
         | Sliced-Wasserstein Autoencoder (Kolouri et al., 2018), Eq. 16
@@ -186,6 +193,7 @@ class SlicedWassersteinLoss(nn.Module):
         slices: Slices = "auto",
         quasi: bool = True,
         oversampling: int = 1,
+        group: Group = None,
     ) -> None:
         super().__init__()
 
@@ -197,6 +205,7 @@ class SlicedWassersteinLoss(nn.Module):
         cost_function(p)
         if callable(p):
             check_convex(p)
+        check_group(group)
 
         self.prior = prior
         self.n_projections = n_projections
@@ -204,6 +213,7 @@ class SlicedWassersteinLoss(nn.Module):
         self.slices: Slices = slices
         self.quasi = quasi
         self.oversampling = oversampling
+        self.group: Group = group
 
         self.follows_codes = resolve(slices, prior.dim) == "principal"
         if self.follows_codes:
@@ -214,30 +224,43 @@ class SlicedWassersteinLoss(nn.Module):
     ) -> Float[Tensor, ""]:
         r"""
         Arguments:
-            z: The codes, with shape :math:`(N, d)`.
-            generator: The source of randomness; torch's global one if :py:`None`.
+            z: The codes, with shape :math:`(N, d)`. Of several ranks each has its own, of which
+                there may be none as long as another has some.
+            generator: The source of randomness, in the same state on all ranks. If :py:`None`,
+                torch's global one, or of several ranks a seed from rank 0's.
 
         Returns:
             :math:`SW_p^p` to the prior, a scalar, not rooted and not weighted by
-            :math:`\lambda`.
+            :math:`\lambda`, the same on all ranks.
 
         Raises:
             TypeError: If the codes are no floating-point tensor.
-            ValueError: If the codes' shape is not :math:`(N, d)`.
+            ValueError: If the codes' shape is not :math:`(N, d)`, or ranks have generators in
+                different states.
         """
 
         check_tensor("z", z)
-        if z.ndim != 2 or z.shape[1] != self.prior.dim or len(z) == 0:
-            raise ValueError(
-                f"z has to have shape (n, {self.prior.dim}) for this prior, with n >= 1, "
-                f"but has {tuple(z.shape)}."
-            )
-
+        ranks, generator = self.meet(z, generator, training=self.training)
         with torch.autocast(z.device.type, enabled=False):
-            z = at_least_single(z)
+            z = ranks.gather(at_least_single(z))
             if self.follows_codes and self.training:
-                self.follow(z)
-            return self.distance(z, generator)
+                self.follow(z, ranks)
+            return self.distance(z, generator, ranks)
+
+    def meet(
+        self, z: Tensor, generator: torch.Generator | None, *, training: bool
+    ) -> tuple[Ranks, torch.Generator | None]:
+        r"""Finds the ranks that have codes, and what all of them draw from."""
+
+        if z.ndim == 2 and z.shape[1] == self.prior.dim:
+            together_ = together(training, z)
+            ranks, generator = meet_drawing(self.group, z, generator, together=together_)
+            if ranks.rows > 0:
+                return ranks, generator
+        raise ValueError(
+            f"z has to have shape (n, {self.prior.dim}) for this prior, with n >= 1, "
+            f"but has {tuple(z.shape)}."
+        )
 
     @torch.no_grad()
     def null(
@@ -251,30 +274,31 @@ class SlicedWassersteinLoss(nn.Module):
         Arguments:
             z: The codes whose number, device and dtype count, with shape :math:`(N, d)`.
             labels: Not used: the prior has no classes.
-            generator: The source of randomness; torch's global one if :py:`None`.
+            generator: The source of randomness, as for :meth:`forward`.
 
         Returns:
             One draw of the null value, a scalar without a gradient. Directions that follow the
             codes are drawn as for the codes, and are not moved.
         """
 
+        ranks, generator = self.meet(z, generator, training=self.training)
         with torch.autocast(z.device.type, enabled=False):
-            z = at_least_single(z)
+            dtype = at_least_single(z).dtype
             perfect = independent(self.prior).sample(
-                len(z), generator, device=z.device, dtype=z.dtype
+                ranks.rows, generator, device=z.device, dtype=dtype
             )
-            return self.distance(perfect, generator)
+            return self.distance(perfect, generator, ranks)
 
     def distance(
-        self, z: Float[Tensor, "n d"], generator: torch.Generator | None
+        self, z: Float[Tensor, "n d"], generator: torch.Generator | None, ranks: Ranks = ALONE
     ) -> Float[Tensor, ""]:
-        r"""Computes the distance of codes to fresh samples along fresh directions."""
+        r"""Computes the distance of all codes to fresh samples along fresh directions."""
 
-        directions = self.directions(z, generator)
+        theta, share = ranks.directions(self.directions(z, generator))
         samples = self.prior.sample(
             self.oversampling * len(z), generator, self.quasi, device=z.device, dtype=z.dtype
         )
-        return sliced_wasserstein(z, samples, directions, self.p)
+        return ranks.total(share * sliced_wasserstein(z, samples, theta, self.p))
 
     @torch.no_grad()
     def directions(
@@ -292,11 +316,13 @@ class SlicedWassersteinLoss(nn.Module):
             dtype=z.dtype,
         )
 
-    def follow(self, z: Float[Tensor, "n d"], momentum: float = 0.1) -> None:
+    @torch.no_grad()
+    def follow(self, z: Float[Tensor, "n d"], ranks: Ranks = ALONE, momentum: float = 0.1) -> None:
         r"""Moves the running covariance a step towards that of a batch, if that is finite."""
 
         z = (z - z.mean(dim=0)).to(self.covariance.dtype)
-        moved = self.covariance.lerp(z.mT @ z / len(z), momentum)
+        own = ranks.own(z)
+        moved = self.covariance.lerp(ranks.total(own.mT @ own) / len(z), momentum)
         self.covariance.copy_(torch.where(moved.isfinite().all(), moved, self.covariance))
 
     def extra_repr(self) -> str:

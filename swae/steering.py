@@ -136,7 +136,7 @@ class Steering(nn.Module):
         reconstruction: Float[Tensor, ""],
         penalty: Float[Tensor, ""],
         null: Float[Tensor, ""],
-        n: int = 1,
+        n: int | Tensor = 1,
     ) -> Float[Tensor, ""]:
         r"""Moves the weight after a batch, unless one of its numbers is not finite.
 

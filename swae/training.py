@@ -10,6 +10,11 @@ function of seed and epoch, the draws of the penalty and of layers as dropout of
 the learning rate of the share
 :math:`t = \text{step} / \text{total}` of the way that is done. So a run that starts at epoch
 :math:`k` with the weights and the optimiser of an earlier one ends with the same weights.
+
+Where :mod:`torch.distributed` is initialised its ranks train one model: each calls
+:func:`train_epochs` with the same arguments, takes its own rows of each batch, and ends with the
+weights that one process has, but for rounding (:mod:`swae.distributed`). Records are those of
+whole batches, and the same on all ranks, as is what a run that diverges raises.
 """
 
 __all__ = [
@@ -38,7 +43,9 @@ from torch import Tensor, nn
 
 from .autoencoder import Loss
 from .data import Batches
+from .distributed import meet, total_of
 from .faults import point
+from .joining import joined_ranks
 from .seeding import reseeded, stream
 
 Optimizer = Literal["adam", "adamw", "rmsprop"]
@@ -96,7 +103,7 @@ def train_epochs(
 
     Arguments:
         model: The model, with a method ``loss(x, labels, generator=...)``.
-        batches: The data.
+        batches: The data; of several ranks each is given the same, and reads its own rows.
         optimizer: The optimiser of the model's parameters. Its learning rate is the schedule's
             peak.
         max_epochs: The number of epochs that the schedule is made for, and the last one.
@@ -105,7 +112,8 @@ def train_epochs(
         schedule: The course of the learning rate, see :func:`learning_rate`.
         seed: The seed of all draws.
         fabric: The device and the precision; if :py:`None`, the CPU in float32.
-        progress: Called after each step.
+        progress: Called after each step. Of several ranks each that has one is told of whole
+            batches, taken to be equal.
 
     Yields:
         The epochs' records. The model is put into training mode at the start of each epoch.
@@ -133,6 +141,8 @@ def train_epochs(
     runner.mark_forward_method("loss")
     step = start * len(batches) if steps is None else steps
     total = max_epochs * len(batches)
+    rank, ranks = fabric.global_rank, fabric.world_size
+    batches = batches.of_rank(rank, ranks) if ranks > 1 else batches
 
     for index in range(start, max_epochs):
         model.train()
@@ -150,7 +160,7 @@ def train_epochs(
             where = f"step {step} (epoch {index + 1}, batch {i + 1} of {len(batches)})"
 
             # The backward pass draws again where activations are computed anew.
-            with reseeded(seed, "network", step, device=fabric.device):
+            with reseeded(seed, "network", step, *own(rank), device=fabric.device):
                 # On one device Fabric hands a marked method through without its precision.
                 with fabric.autocast():
                     loss: Loss = runner.loss(x, labels, generator=generator)
@@ -166,15 +176,35 @@ def train_epochs(
                 sums[name] += value.detach() * len(x)
             if progress is not None:
                 parts = {name: float(value.detach()) for name, value in loss.parts.items()}
-                progress(step, len(x), parts)
+                progress(step, len(x) if ranks == 1 else even(batches, i), parts)
 
         check_weights(model, step)
-        means = {name: float(value) / count for name, value in sums.items()}
+        means = means_of(sums, count, together=ranks > 1)
         rate = optimizer.param_groups[0]["lr"]
         set_rates(optimizer, peaks, 1.0)
         seconds = time.perf_counter() - began
 
         yield Epoch(index + 1, step, seconds, means.pop("loss"), means, rate)
+
+
+def own(rank: int) -> tuple[int, ...]:
+    r"""Returns what sets a rank's draws apart from those of rank 0, which are one process's."""
+
+    return (rank,) if rank else ()
+
+
+def even(batches: Batches, i: int) -> int:
+    r"""Returns the samples of batch i, were all of an epoch's equal; their sum is the epoch's."""
+
+    return batches.n * (i + 1) // len(batches) - batches.n * i // len(batches)
+
+
+def means_of(sums: Mapping[str, Tensor], count: int, *, together: bool) -> dict[str, float]:
+    r"""Returns means over an epoch's samples, those of all ranks where they train together."""
+
+    values = [*sums.values(), torch.tensor(count, device=next(iter(sums.values())).device)]
+    *totals, n = total_of(torch.stack(values), meet(None, together=together)).tolist()
+    return {name: total / n for name, total in zip(sums, totals, strict=True)}
 
 
 def set_rates(optimizer: torch.optim.Optimizer, peaks: list[float], factor: float) -> None:
@@ -260,7 +290,7 @@ def make_optimizer(name: Optimizer, model: nn.Module, rate: float) -> torch.opti
 
 
 def fabric_for(device: str = "auto", precision: Precision = "auto") -> Fabric:
-    r"""Creates the Fabric for one device.
+    r"""Creates the Fabric for one device, or for this rank's where ranks have met.
 
     Arguments:
         device: ``cpu``, ``cuda``, ``mps``, or ``auto``: ``cuda`` where it is, else ``cpu``.
@@ -275,12 +305,15 @@ def fabric_for(device: str = "auto", precision: Precision = "auto") -> Fabric:
     """
 
     device = device_for(device)
+    places = joined_ranks(device)
     match precision_for(device, precision):
         case "32":
-            return Fabric(accelerator=device, devices=1, precision="32-true")
+            fabric = Fabric(accelerator=device, precision="32-true", **places)
         case mixed:
             plugin = MixedPrecision(f"{mixed}-mixed", device)  # type: ignore[arg-type]
-            return Fabric(accelerator=device, devices=1, plugins=plugin)
+            fabric = Fabric(accelerator=device, plugins=plugin, **places)
+    fabric.launch()  # which starts nothing: ranks are there, or there is one
+    return fabric
 
 
 def precision_for(device: str, precision: Precision) -> Precision:

@@ -13,14 +13,14 @@ import swae
 ROOT = Path(swae.__file__).parent
 LAYERS = (
     "faults seeding univariate projections kernels resolution spelling optional",
-    "pixels chunked sliced priors penalties steering networks linear scaling",
+    "pixels chunked distributed sliced priors penalties steering networks linear scaling",
     "autoencoder",
     "workers plain_yaml images ingest cache celeba reading columns tables hub sources codes laws "
-    "data schema training metrics writing manifest weights checkpoint stopping foreign latent "
-    "anomaly",
+    "data schema joining training metrics writing manifest weights checkpoint stopping foreign "
+    "latent anomaly",
     "allocator presets settings feeding building expected classes storage card sharing montage "
-    "canvas lines plotting strips tabular drawing estimator paper explorer progress loggers run "
-    "report flags export parquet commands cli",
+    "canvas lines plotting strips tabular drawing estimator paper explorer launching progress "
+    "loggers run report flags export parquet commands cli",
 )
 LAYER = {name: i for i, names in enumerate(LAYERS) for name in names.split()}
 

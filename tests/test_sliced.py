@@ -204,6 +204,13 @@ def test_draws_follow_the_codes_dtype(dtype):
     assert value.shape == ()
 
 
+def test_what_follows_the_codes_keeps_no_graph_of_theirs():
+    """Or each step would hold on to the codes of all before."""
+    penalty = SlicedWassersteinLoss(Normal(16))
+    penalty(torch.randn(40, 16, requires_grad=True))
+    assert not penalty.covariance.requires_grad
+
+
 @pytest.mark.parametrize(("dim", "keys"), [(1, []), (2, []), (15, []), (16, ["covariance"])])
 def test_state(dim, keys):
     assert list(SlicedWassersteinLoss(Uniform(dim)).state_dict()) == keys

@@ -20,6 +20,7 @@ from ..data import Samples
 from ..estimator import SWAE, device_of
 from ..faults import point
 from ..flags import Parser, add_data_flags, add_model_flags, as_flags
+from ..launching import launch, place_of
 from ..laws import absolute_law
 from ..loggers import Together
 from ..loggers.together import kinds_of, open_logs
@@ -31,6 +32,7 @@ from ..sources import NAMES, from_anywhere
 from ..training import Epoch
 from .figures import draw_figures, is_shown, snapshot_of
 from .opening import DATA_HELP, listen, load_split, once
+from .ranks import from_rank_0, joined, wait_for_rank_0
 
 CHECKPOINT_EVERY = 20.0
 r"""The seconds of training after which a checkpoint is worth its writing."""
@@ -61,6 +63,15 @@ def fit(words: list[str]) -> int:
         help="Stop after so many epochs of the schedule, to be resumed.",
     )
     parser.add_argument("--log", type=str | None, default=None, help=LOG_HELP)
+    parser.add_argument(
+        "--devices", type=int, default=1, help="Processes to train in, one a device of the node."
+    )
+    parser.add_argument(
+        "--num-nodes",
+        type=int,
+        default=1,
+        help="Nodes to train on, on each of which the command is to be started.",
+    )
     args = parser.read(merged(words, "--log"))
     args.data = args.data or parser.from_config(args, "data")
     if args.data is None:
@@ -73,12 +84,49 @@ def fit(words: list[str]) -> int:
         raise ValueError(f"--stop-after has to be at least 1, but is {args.stop_after}.")
 
     listen()
-    run = Run(Path(args.out)) if args.out else Run.numbered(Path(args.data).stem)
     model = SWAE(**parser.model_settings(args))
     model.check()
     kinds_of(args.log)
+    if is_to_launch(args):
+        debug = ["--debug"] * ("--debug" in sys.argv)
+        command = [sys.executable, "-m", "swae.cli", "fit", *words, *debug]
+        return launch(command, args.devices, args.num_nodes)
+    with joined(args.device) as rank:
+        if rank > 0:
+            fit_along(model, args)
+        else:
+            fit_into(
+                Run(Path(args.out)) if args.out else Run.numbered(Path(args.data).stem),
+                model,
+                args,
+            )
+    return 0
+
+
+def is_to_launch(args: Any) -> bool:  # noqa: ANN401 - parsed flags
+    r"""Tells whether there are ranks to start, which a launcher may have done."""
+
+    for name in ("devices", "num_nodes"):
+        if getattr(args, name) < 1:
+            flag = f"--{name.replace('_', '-')}"
+            raise ValueError(f"{flag} has to be at least 1, but is {getattr(args, name)}.")
+    wanted, place = args.devices * args.num_nodes, place_of(os.environ)
+    if place is None:
+        return wanted > 1
+    if wanted not in (1, place.world):
+        raise ValueError(
+            f"--devices and --num-nodes ask for {wanted} processes, but a launcher has started "
+            f"{place.world}; leave them out."
+        )
+    return False
+
+
+def fit_into(run: Run, model: SWAE, args: Any) -> None:  # noqa: ANN401 - parsed flags
+    r"""Trains into a run folder; the only rank, or the one of several that writes."""
+
     with run.claimed(overwrite=args.overwrite, resume=args.resume), once():
         train = load_split(args, "train", model)
+        wait_for_rank_0()
         keep_freed_memory()  # from here on: what reading the data took is given back
         with Together([]) as logs:
             held = fit_in(run, model, train, args, logs)
@@ -86,7 +134,18 @@ def fit(words: list[str]) -> int:
                 draw_figures(run, model, train, held, logs)
             finally:  # the model is there, whatever becomes of its pictures
                 end(run)
-    return 0
+
+
+def fit_along(model: SWAE, args: Any) -> None:  # noqa: ANN401 - parsed flags
+    r"""Trains along with rank 0, and writes nothing."""
+
+    wait_for_rank_0()
+    train = load_split(args, "train", model)
+    keep_freed_memory()
+    checkpoint, last = from_rank_0(None)
+    for epoch in model.fit_epochs(train, checkpoint=checkpoint):
+        if epoch.number == last:
+            return
 
 
 def end(run: Run) -> None:
@@ -129,6 +188,7 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any, logs: Together) -> 
     last = min(epochs, args.stop_after or epochs)
     if last <= done < epochs:
         raise RunError(f"The run in {run.path} has {done} of {epochs} epochs: nothing to do.")
+    from_rank_0((checkpoint, last))
 
     with closing(Reporter()) as report:
         training = model.fit_epochs(train, checkpoint=checkpoint, progress=report)

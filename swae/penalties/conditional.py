@@ -32,6 +32,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ..distributed import ALONE, Group, Ranks
 from ..priors import Mixture, Prior
 from ..projections import Slices
 from ..seeding import stream
@@ -57,6 +58,8 @@ class ConditionalSlicedWasserstein(nn.Module):
             the batch and its latest ones before. 0 remembers none.
         share: The least share a of the penalty that labelled codes have where a batch has some,
             in [0, 1].
+        group: The ranks whose codes are matched together, as for
+            :class:`swae.sliced.SlicedWassersteinLoss`.
 
     Raises:
         TypeError: If ``prior`` is no prior.
@@ -88,6 +91,7 @@ class ConditionalSlicedWasserstein(nn.Module):
         oversampling: int = 1,
         memory: int = MEMORY,
         share: float = 0.5,
+        group: Group = None,
     ) -> None:
         super().__init__()
 
@@ -95,7 +99,9 @@ class ConditionalSlicedWasserstein(nn.Module):
             raise ValueError(f"memory has to be a whole number >= 0, but is {memory!r}.")
         if not 0 <= share <= 1:
             raise ValueError(f"share has to be in [0, 1], but is {share!r}.")
-        self.whole = SlicedWassersteinLoss(prior, n_projections, p, slices, quasi, oversampling)
+        self.whole = SlicedWassersteinLoss(
+            prior, n_projections, p, slices, quasi, oversampling, group
+        )
         if not isinstance(prior, Mixture):
             raise ValueError(
                 "Labels choose a component of the prior, so prior has to be a mixture, but is a "
@@ -110,6 +116,12 @@ class ConditionalSlicedWasserstein(nn.Module):
         r"""The mixture."""
 
         return self.whole.prior  # type: ignore[return-value]  # as __init__ has seen
+
+    @property
+    def group(self) -> Group:
+        r"""The ranks whose codes are matched together."""
+
+        return self.whole.group
 
     def forward(
         self,
@@ -134,11 +146,13 @@ class ConditionalSlicedWasserstein(nn.Module):
         """
 
         self.check(z, labels)
+        ranks, generator = self.whole.meet(z, generator, training=self.training)
+        labels = of_all(labels, z, ranks)
         with torch.autocast(z.device.type, enabled=False):
-            z = at_least_single(z)
+            z = ranks.gather(at_least_single(z))
             if self.whole.follows_codes and self.training:
-                self.whole.follow(z)
-            value, latest = self.distances(z, labels, self.recent, generator)
+                self.whole.follow(z, ranks)
+            value, latest = self.distances(z, labels, self.recent, generator, ranks)
         if self.training:
             self.remember(latest)
         return value
@@ -163,14 +177,17 @@ class ConditionalSlicedWasserstein(nn.Module):
         """
 
         self.check(z, labels)
+        ranks, generator = self.whole.meet(z, generator, training=self.training)
+        labels = of_all(labels, z, ranks)
         dtype = at_least_single(z).dtype
-        perfect = self.prior.sample(len(z), generator, device=z.device, dtype=dtype)
+        perfect = self.prior.sample(ranks.rows, generator, device=z.device, dtype=dtype)
         if labels is not None:
             known = labels >= 0
             perfect[known] = self.prior.sample_components(labels[known], generator, dtype=dtype)
 
         with torch.autocast(z.device.type, enabled=False):
-            value, _ = self.distances(perfect, labels, self.remembered(generator), generator)
+            remembered = self.remembered(generator)
+            value, _ = self.distances(perfect, labels, remembered, generator, ranks)
         return value
 
     def distances(
@@ -179,10 +196,11 @@ class ConditionalSlicedWasserstein(nn.Module):
         labels: Int[Tensor, " n"] | None,
         recent: Float[Tensor, "c m d"],
         generator: torch.Generator | None,
+        ranks: Ranks = ALONE,
     ) -> tuple[Float[Tensor, ""], dict[int, Tensor]]:
-        r"""Computes the penalty, and which codes are each class's latest."""
+        r"""Computes the penalty of all ranks' codes, and which are each class's latest."""
 
-        theta = self.whole.directions(z, generator)
+        theta, part = ranks.directions(self.whole.directions(z, generator))
         classes = rows_of_classes(labels)
         n = sum(map(len, classes.values()))
         alpha = max(n / len(z), self.share) if n else 0.0
@@ -200,7 +218,7 @@ class ConditionalSlicedWasserstein(nn.Module):
             # Each code has the gradient that it has in a mean over the batch's n alone.
             pull = alpha / n * (size * distances).sum()
             value = value + mean.detach() + (pull - pull.detach())
-        return value, latest
+        return ranks.total(part * value), latest
 
     def latest(
         self, z: Tensor, members: dict[int, Tensor], recent: Tensor, size: int
@@ -259,11 +277,6 @@ class ConditionalSlicedWasserstein(nn.Module):
         r"""Refuses codes and labels that do not fit the prior or each other."""
 
         check_tensor("z", z)
-        if z.ndim != 2 or z.shape[1] != self.prior.dim or len(z) == 0:
-            raise ValueError(
-                f"z has to have shape (n, {self.prior.dim}) for this prior, with n >= 1, "
-                f"but has {tuple(z.shape)}."
-            )
         if labels is None:
             return
         if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
@@ -283,6 +296,15 @@ class ConditionalSlicedWasserstein(nn.Module):
 
     def extra_repr(self) -> str:
         return f"memory={self.memory}, share={self.share}"
+
+
+def of_all(labels: Tensor | None, z: Tensor, ranks: Ranks) -> Tensor | None:
+    r"""Returns the labels of all ranks' codes; of ranks some of which have none, -1 for theirs."""
+
+    if ranks.group is None:
+        return labels
+    labels = z.new_full((len(z),), -1, dtype=torch.int64) if labels is None else labels
+    return ranks.gather(labels.to(torch.int64))
 
 
 def rows_of_classes(labels: Tensor | None) -> dict[int, Tensor]:

@@ -24,6 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..distributed import Group, check_group, mean_of_all, meet, together
 from ..priors import Prior
 from ..seeding import stream
 from ..univariate import at_least_single
@@ -41,6 +42,8 @@ class LogLikelihood(nn.Module):
 
     Arguments:
         prior: The law :math:`q_Z`; it has to have a density.
+        group: The ranks over whose codes the mean is taken, as for
+            :class:`swae.sliced.SlicedWassersteinLoss`.
 
     Raises:
         TypeError: If ``prior`` is no prior.
@@ -59,9 +62,10 @@ class LogLikelihood(nn.Module):
     centre: Tensor
     dearest: Tensor
 
-    def __init__(self, prior: Prior) -> None:
+    def __init__(self, prior: Prior, group: Group = None) -> None:
         super().__init__()
 
+        check_group(group)
         if not isinstance(prior, Prior):
             raise TypeError(f"prior has to be a Prior, but is a {type(prior).__name__}.")
         probes = prior.sample(PROBES, stream(0, "likelihood"))
@@ -72,6 +76,7 @@ class LogLikelihood(nn.Module):
                 "has none; SlicedWassersteinLoss wants samples alone."
             )
         self.prior = prior
+        self.group: Group = group
         self.register_buffer("centre", probes.mean(dim=0), persistent=False)
         self.register_buffer("dearest", -densities.min(), persistent=False)
 
@@ -96,4 +101,6 @@ class LogLikelihood(nn.Module):
             # Asked again without the codes outside, whose gradient would be 0 times infinity.
             nats = -cast(Tensor, self.prior.log_prob(torch.where(inside[:, None], z, centre)))
             wall = self.dearest.to(z) + WALL * (z - centre).square().sum(dim=-1)
-            return torch.where(inside, nats, wall).mean()
+            mean = torch.where(inside, nats, wall).mean()
+            group = meet(self.group, together=together(self.training, z))
+            return mean_of_all(mean[None], len(z), group)[0][0]

@@ -1,0 +1,90 @@
+r"""The ranks of a command: how they meet, part, and learn that one has gone."""
+
+__all__ = ["from_rank_0", "joined", "wait_for_rank_0"]
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from ..distributed import LostRankError, is_lost_rank
+from ..launching import place_of, watch_launcher
+from ..training import DivergedError, device_for
+
+TIMEOUT = timedelta(hours=2)
+r"""How long ranks wait for rank 0 to judge an epoch, or to draw the figures; none that ended."""
+
+
+@contextmanager
+def joined(device: str) -> Iterator[int]:
+    r"""Has this process meet the others that a launcher has started, if it has.
+
+    A rank but the first is silent, and gone at once when it is terminated: it has nothing to save.
+
+    Arguments:
+        device: The device that is asked for.
+
+    Yields:
+        The rank, 0 for a process by itself.
+
+    Raises:
+        LostRankError: If another rank has ended.
+    """
+
+    place = place_of(os.environ)
+    if place is None:
+        yield 0
+        return
+    watch_launcher()
+    if place.rank > 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to all; rank 0 answers
+        logging.disable(logging.WARNING)
+    try:
+        meet_others(device_for(device), place.local)
+        yield place.rank
+        dist.barrier()  # all have done it, or none says so
+    except DivergedError:
+        if place.rank == 0:  # all have come to it, and one says so
+            raise
+        raise SystemExit(4) from None
+    except Exception as error:
+        if not is_lost_rank(error):
+            raise
+        if place.rank > 0:
+            raise SystemExit(5) from error
+        raise LostRankError(
+            "another rank has ended or does not answer, so training can't go on; --resume goes on "
+            "from the last checkpoint, if there is one."
+        ) from error
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def meet_others(device: str, local: int) -> None:
+    if device == "cuda":
+        torch.cuda.set_device(local)
+    dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=TIMEOUT)
+
+
+def wait_for_rank_0() -> None:
+    r"""Lets all go on once rank 0 is here, and has read what others then find in the cache."""
+
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def from_rank_0(value: Any) -> Any:  # noqa: ANN401 - whatever can be pickled
+    r"""Returns what rank 0 has, on all ranks."""
+
+    values = [value]
+    if dist.is_initialized():
+        dist.broadcast_object_list(values, src=0)
+    return values[0]

@@ -1,0 +1,84 @@
+r"""Ranks that have met, as Fabric wants to be told of them.
+
+Who starts processes, and how they find each other, is no concern of training: once
+:mod:`torch.distributed` is initialised, by whatever launcher or library, they train one model.
+"""
+
+__all__ = ["JoinedRanks", "joined_ranks"]
+
+import os
+from typing import Any, final
+
+import torch
+import torch.distributed as dist
+from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
+
+from .distributed import meet
+
+
+@final
+class JoinedRanks(ClusterEnvironment):
+    r"""What Fabric asks of a cluster, answered by the process group that is there.
+
+    Arguments:
+        per_node: The ranks of a node.
+    """
+
+    creates_processes_externally = True
+    main_address = ""  # is asked for to initialise what is
+    main_port = 0
+
+    def __init__(self, per_node: int) -> None:
+        super().__init__()
+        self.per_node = per_node
+
+    @staticmethod
+    def detect() -> bool:
+        return dist.is_initialized()
+
+    def world_size(self) -> int:
+        return dist.get_world_size()
+
+    def set_world_size(self, size: int) -> None:
+        pass
+
+    def global_rank(self) -> int:
+        return dist.get_rank()
+
+    def set_global_rank(self, rank: int) -> None:
+        pass
+
+    def local_rank(self) -> int:
+        return int(os.environ.get("LOCAL_RANK", self.global_rank() % self.per_node))
+
+    def node_rank(self) -> int:
+        return self.global_rank() // self.per_node
+
+
+def joined_ranks(device: str) -> dict[str, Any]:
+    r"""Returns the arguments of a Fabric for the ranks that have met, or for one device.
+
+    Arguments:
+        device: The kind of device, ``cpu`` or ``cuda``.
+
+    Raises:
+        ValueError: If there are more ranks than devices on a node.
+    """
+
+    if meet(None, together=True) is None:
+        return {"devices": 1}
+    world = dist.get_world_size()
+    there = torch.cuda.device_count() if device == "cuda" else world
+    per_node = int(os.environ.get("LOCAL_WORLD_SIZE", min(world, there)))
+    if per_node > there:
+        raise ValueError(
+            f"{per_node} ranks a node want as many devices, but there are {there}; "
+            "start fewer, or use device='cpu'."
+        )
+    # All take part in all: where they leave each other, it is at the end of an epoch.
+    return {
+        "devices": per_node,
+        "num_nodes": world // per_node,
+        "strategy": DDPStrategy(cluster_environment=JoinedRanks(per_node)),
+    }

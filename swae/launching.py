@@ -1,0 +1,201 @@
+r"""Starting the ranks of a training, and ending all of them with the first that fails.
+
+``swae fit --devices 2`` starts the same command once for each device, as torchrun would, each
+told its place by the environment (``RANK``, ``WORLD_SIZE``, ...). The process that was called is
+none of the ranks. It waits, and knows within a moment when one has ended: in a collective of NCCL
+the others would notice after many minutes, or never.
+
+- A rank that fails ends all: the others are terminated, and killed after some seconds. The exit
+  code is its own, or 128 and the signal.
+- SIGTERM and SIGINT go to the first rank, the one that writes, while the others are there for the
+  step that it may be in; they are ended after it.
+- Where this process is killed the ranks notice, and end.
+"""
+
+__all__ = ["launch", "place_of", "watch_launcher"]
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from types import FrameType
+from typing import NamedTuple
+
+GRACE = 5.0
+r"""The seconds that ranks have to end by themselves."""
+
+EXPLAINED = (2, 3, 4, 5, 6, 130, 143)
+r"""Exit codes before which a rank has said what was wrong."""
+
+LAUNCHER = "SWAE_LAUNCHER"
+r"""The variable that tells a rank which process started it."""
+
+
+class Place(NamedTuple):
+    r"""Where a process stands among those that a launcher has started.
+
+    Arguments:
+        rank: Its number, from 0.
+        local: Its number on its node.
+        world: How many there are.
+    """
+
+    rank: int
+    local: int
+    world: int
+
+
+def place_of(environment: Mapping[str, str]) -> Place | None:
+    r"""Returns the place that an environment tells of; None for a process by itself.
+
+    Example:
+        >>> place_of({"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1"})
+        Place(rank=3, local=1, world=4)
+    """
+
+    if not {"RANK", "WORLD_SIZE"} <= environment.keys():
+        return None
+    rank, world = int(environment["RANK"]), int(environment["WORLD_SIZE"])
+    return Place(rank, int(environment.get("LOCAL_RANK", rank)), world) if world > 1 else None
+
+
+def launch(command: Sequence[str], devices: int, nodes: int = 1) -> int:
+    r"""Runs a command once for each device of this node, and waits for all.
+
+    Arguments:
+        command: The command.
+        devices: The number of ranks on this node.
+        nodes: The number of nodes, on each of which this is to be called, with ``NODE_RANK``,
+            ``MASTER_ADDR`` and ``MASTER_PORT`` in its environment.
+
+    Returns:
+        The exit code: 0, or that of the rank that failed first.
+
+    Raises:
+        ValueError: If the environment does not say where the nodes meet.
+    """
+
+    ranks: list[subprocess.Popen[bytes]] = []
+    asked: list[int] = []
+
+    def ask(signum: int, frame: FrameType | None) -> None:
+        asked.append(signum)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        for environment in environments(devices, nodes):
+            ranks.append(subprocess.Popen(command, env={**os.environ, **environment}))
+        return wait_for(ranks, asked)
+    finally:
+        end(ranks, 0.0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def environments(devices: int, nodes: int) -> list[dict[str, str]]:
+    r"""Returns what tells each rank of this node its place, and where all meet."""
+
+    if nodes > 1:
+        missing = {"NODE_RANK", "MASTER_ADDR", "MASTER_PORT"} - os.environ.keys()
+        if missing:
+            raise ValueError(
+                "--num-nodes > 1 wants the command on each node, with NODE_RANK, MASTER_ADDR and "
+                f"MASTER_PORT in its environment, but {', '.join(sorted(missing))} is not there; "
+                "or use torchrun."
+            )
+        meeting = {name: os.environ[name] for name in ("MASTER_ADDR", "MASTER_PORT")}
+    else:
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    node = int(os.environ["NODE_RANK"]) if nodes > 1 else 0
+    shared = meeting | {
+        "WORLD_SIZE": str(devices * nodes),
+        "LOCAL_WORLD_SIZE": str(devices),
+        LAUNCHER: str(os.getpid()),
+        # Each rank would take all cores for itself.
+        "OMP_NUM_THREADS": os.environ.get(
+            "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // devices))
+        ),
+    }
+    return [
+        shared | {"RANK": str(node * devices + local), "LOCAL_RANK": str(local)}
+        for local in range(devices)
+    ]
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def wait_for(ranks: Sequence[subprocess.Popen[bytes]], asked: list[int]) -> int:
+    r"""Waits until all have ended well, or one has failed, or an end is asked for."""
+
+    while any(rank.poll() is None for rank in ranks):
+        if any(rank.poll() for rank in ranks):
+            time.sleep(0.3)  # others may end for its sake, or it for theirs
+            codes = [rank.poll() for rank in ranks]
+            end(ranks, GRACE)
+            return code_of(codes)
+        if asked:
+            # The first one writes, and may need the others to come to an end.
+            ranks[0].send_signal(asked[0])
+            with suppress(subprocess.TimeoutExpired):
+                ranks[0].wait(GRACE)
+            end(ranks, 1.0)
+            return 128 + asked[0]
+        time.sleep(0.05)
+    return code_of([rank.poll() for rank in ranks])
+
+
+def code_of(codes: Sequence[int | None]) -> int:
+    r"""Returns the exit code of what failed first, and names a rank that could not say why.
+
+    Example:
+        >>> code_of([0, 0]), code_of([5, None])
+        (0, 5)
+    """
+
+    silent = [(r, code) for r, code in enumerate(codes) if code and code not in EXPLAINED]
+    if not silent:
+        return next((code for code in codes if code), 0)
+    rank, code = silent[0]
+    how = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+    print(f"swae: rank {rank} {how}, so all ranks end.", file=sys.stderr)
+    return 128 - code if code < 0 else code
+
+
+def end(ranks: Sequence[subprocess.Popen[bytes]], grace: float) -> None:
+    r"""Terminates ranks, and kills those that are there after some seconds."""
+
+    for rank in ranks:
+        if rank.poll() is None and grace > 0:
+            rank.terminate()
+    until = time.monotonic() + grace
+    for rank in ranks:
+        try:
+            rank.wait(max(0.0, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            rank.kill()
+            rank.wait()
+
+
+def watch_launcher() -> None:
+    r"""Ends this process when the one that started it has gone, in whatever call it waits."""
+
+    launcher = os.environ.get(LAUNCHER)
+    if launcher is None or int(launcher) != os.getppid():
+        return
+
+    def watch() -> None:
+        while os.getppid() == int(launcher):
+            time.sleep(0.5)
+        os._exit(143)
+
+    threading.Thread(target=watch, daemon=True, name="swae-launcher").start()
