@@ -174,6 +174,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         schedule: Course of the learning rate: constant, cosine or one-cycle.
         max_epochs: Number of epochs, for which the schedule is made.
         batch_size: Samples a step.
+        micro_batch_size: Samples that pass the networks at a time, where memory allows fewer than
+            batch_size; the step is that of the whole batch all the same. None is the whole batch.
         drop_last: Whether the last, smaller batch of an epoch is left out.
         validation_size: Share (below 1) or number of training samples that are held back.
         patience: Epochs without improvement on the held-back samples after which training stops
@@ -224,6 +226,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         schedule: Schedule | None = None,
         max_epochs: int | None = None,
         batch_size: int | None = None,
+        micro_batch_size: int | None = None,
         drop_last: bool | None = None,
         validation_size: float | None = None,
         patience: int | None = None,
@@ -257,6 +260,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         self.schedule = schedule
         self.max_epochs = max_epochs
         self.batch_size = batch_size
+        self.micro_batch_size = micro_batch_size
         self.drop_last = drop_last
         self.validation_size = validation_size
         self.patience = patience
@@ -456,6 +460,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
                 steps=self.n_steps_,
                 schedule=schedule,
                 seed=self.random_state,
+                micro_batch_size=self.settings_["micro_batch_size"],
                 fabric=self.fabric_,
                 progress=progress,
             )

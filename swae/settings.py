@@ -78,7 +78,7 @@ def check(params: Params) -> None:
         if (value := setting(params, name)) is not None:
             check_switch(name, value)
     check_count("latent_dim", params["latent_dim"])
-    for name in ("batch_size", "max_epochs", "patience"):
+    for name in ("batch_size", "micro_batch_size", "max_epochs", "patience"):
         if params[name] is not None:
             check_count(name, params[name])
     check_seed("random_state", params["random_state"])

@@ -29,14 +29,15 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 
-from .autoencoder import Loss
+from .accumulation import accumulate
+from .autoencoder import Autoencoder, Loss
 from .data import Batches
 from .seeding import reseeded, stream
 
@@ -88,6 +89,7 @@ def train_epochs(
     steps: int | None = None,
     schedule: Schedule = "constant",
     seed: int = 0,
+    micro_batch_size: int | None = None,
     fabric: Fabric | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Epoch]:
@@ -103,6 +105,9 @@ def train_epochs(
         steps: The number of steps behind them, where epochs had not all as many as these.
         schedule: The course of the learning rate, see :func:`learning_rate`.
         seed: The seed of all draws.
+        micro_batch_size: The samples that pass the networks at a time, where a batch has more
+            than the memory takes; it wants an :class:`~swae.autoencoder.Autoencoder`, see
+            :mod:`swae.accumulation`. If :py:`None`, a batch passes as a whole.
         fabric: The device and the precision; if :py:`None`, the CPU in float32.
         progress: Called after each step.
 
@@ -149,12 +154,16 @@ def train_epochs(
 
             # The backward pass draws again where activations are computed anew.
             with reseeded(seed, "network", step, device=fabric.device):
-                # On one device Fabric hands a marked method through without its precision.
-                with fabric.autocast():
-                    loss: Loss = runner.loss(x, labels, generator=generator)
-                check_loss(loss, where)
                 stepper.zero_grad()
-                fabric.backward(loss.total)
+                if micro_batch_size is None or len(x) <= micro_batch_size:
+                    # On one device Fabric hands a marked method through without its precision.
+                    with fabric.autocast():
+                        loss: Loss = runner.loss(x, labels, generator=generator)
+                    check_loss(loss, where)
+                    fabric.backward(loss.total)
+                else:
+                    loss = in_parts(model, x, labels, micro_batch_size, generator, fabric)
+                    check_loss(loss, where)
             check_gradient(model, loss, where, fabric)
             stepper.step()
             step += 1
@@ -173,6 +182,27 @@ def train_epochs(
         seconds = time.perf_counter() - began
 
         yield Epoch(index + 1, step, seconds, means.pop("loss"), means, rate)
+
+
+def in_parts(
+    model: nn.Module,
+    x: Tensor,
+    labels: Tensor | None,
+    rows: int,
+    generator: torch.Generator,
+    fabric: Fabric,
+) -> Loss:
+    r"""Takes the gradient of a batch, so many of its rows at a time, in a Fabric's precision."""
+
+    with fabric.autocast():
+        return accumulate(
+            cast(Autoencoder, model),
+            x,
+            labels,
+            rows=rows,
+            generator=generator,
+            backward=fabric.backward,
+        )
 
 
 def set_rates(optimizer: torch.optim.Optimizer, peaks: list[float], factor: float) -> None:

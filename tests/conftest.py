@@ -15,8 +15,8 @@ import pytest
 import torch
 
 CHECKED = """
-    autoencoder chunked kernels linear networks penalties priors projections resolution scaling
-    seeding sliced spelling steering univariate
+    accumulation autoencoder chunked kernels linear networks penalties priors projections
+    resolution scaling seeding sliced spelling steering univariate
 """
 
 jaxtyping.install_import_hook(

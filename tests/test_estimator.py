@@ -215,7 +215,7 @@ def test_the_paper_s_settings():
 def test_resolved_settings_are_whole(preset):
     settings = SWAE(preset=preset).resolve(vectors(600))
     nothing = {name for name, value in settings.items() if value is None}
-    assert nothing == {"patience", "encoder", "decoder", "image_shape"}
+    assert nothing == {"patience", "micro_batch_size", "encoder", "decoder", "image_shape"}
 
 
 def test_best_takes_enough_steps_of_small_data():

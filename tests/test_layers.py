@@ -14,7 +14,7 @@ ROOT = Path(swae.__file__).parent
 LAYERS = (
     "seeding univariate projections kernels resolution spelling optional",
     "pixels chunked sliced priors penalties steering networks linear scaling",
-    "autoencoder",
+    "autoencoder accumulation",
     "images ingest cache celeba reading columns tables hub sources codes laws data schema "
     "training metrics writing manifest weights checkpoint stopping foreign latent anomaly",
     "allocator presets settings feeding building expected classes storage card sharing montage "
