@@ -515,7 +515,7 @@ def test_what_is_written(tmp_path, fitted):
     config = json.loads((tmp_path / "config.json").read_text())
     params = config["params"]
     assert {name for name, value in params.items() if value is None} == {
-        "patience", "encoder", "decoder", "image_shape"
+        "patience", "micro_batch_size", "encoder", "decoder", "image_shape"
     }  # fmt: skip
     assert params.keys() == fitted.get_params().keys()
     assert config["shape"] == [6]
