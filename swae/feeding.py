@@ -168,7 +168,7 @@ def parts_of(train: Train) -> Iterator[Tensor]:
     r"""Iterates over data in float32, part by part."""
 
     if isinstance(train, Samples):
-        return map(to_float, train.chunks(CHUNK))
+        return map(to_float, train.blocks(CHUNK))
     return (batch.x for batch in train.epoch(0))
 
 

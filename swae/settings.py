@@ -278,6 +278,6 @@ def is_bytes(train: Samples | LoaderBatches) -> bool:
 def limits(train: Samples | LoaderBatches) -> tuple[float, float]:
     r"""Returns the least and the greatest value."""
 
-    parts = [next(train.epoch(0)).x] if isinstance(train, LoaderBatches) else train.chunks(10_000)
+    parts = [next(train.epoch(0)).x] if isinstance(train, LoaderBatches) else train.blocks()
     ends = torch.stack([torch.stack(part.aminmax()) for part in parts])
     return float(ends[:, 0].min()), float(ends[:, 1].max())
