@@ -12,6 +12,7 @@ __all__ = [
     "fingerprint_of",
     "first_of",
     "hold_back",
+    "hold_back_shards",
     "loaded",
     "parts_of",
     "some_of",
@@ -36,12 +37,13 @@ from .data import (
 )
 from .seeding import stream
 from .settings import batch_size, check_unit, setting
+from .shards import ShardBatches, Shards
 
 CHUNK = 1000
 r"""The samples that are cast at once."""
 
-Train = Samples | LoaderBatches
-r"""What is trained on: samples, or batches that come as they are."""
+Train = Samples | Shards | LoaderBatches
+r"""What is trained on: samples, in memory or in shards, or batches that come as they are."""
 
 
 def hold_back(samples: Samples, params: Mapping[str, Any]) -> tuple[Samples, Samples | None]:
@@ -71,6 +73,24 @@ def hold_back(samples: Samples, params: Mapping[str, Any]) -> tuple[Samples, Sam
     if params["conditional"]:
         kept, held = with_each_class(cast(Tensor, samples.labels).cpu(), kept, held)
     return samples.select(kept), samples.select(held)
+
+
+def hold_back_shards(shards: Shards, params: Mapping[str, Any]) -> tuple[Shards, Shards | None]:
+    r"""Draws which shards are trained on and which epochs are judged by, if any.
+
+    Raises:
+        ValueError: If there is only one, or labels choose components and nothing knows them.
+    """
+
+    size = setting(params, "validation_size")
+    if params["conditional"]:
+        raise ValueError(
+            "conditional wants to know all labels at the start, which are spread over the shards; "
+            "give arrays, a dataset or a data loader."
+        )
+    if size == 0:
+        return shards, None
+    return shards.hold_out(size / len(shards) if size >= 1 else size, params["random_state"])
 
 
 def with_each_class(labels: Tensor, kept: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,6 +150,10 @@ def batches_of(train: Train, settings: Mapping[str, Any]) -> Batches:
     if isinstance(train, LoaderBatches):
         return UnitBatches(train) if settings["output"] == "sigmoid" else train
     size, drop_last = settings["batch_size"], settings["drop_last"]
+    if isinstance(train, Shards):
+        batches = ShardBatches(train, size, seed=settings["random_state"], drop_last=drop_last)
+        unit = settings["output"] == "sigmoid" and train.dtype != torch.uint8
+        return UnitBatches(batches) if unit else batches
     return ArrayBatches(train, size, seed=settings["random_state"], drop_last=drop_last)
 
 
@@ -151,7 +175,7 @@ class UnitBatches(Batches):
         output='linear'.
     """
 
-    def __init__(self, batches: LoaderBatches) -> None:
+    def __init__(self, batches: LoaderBatches | ShardBatches) -> None:
         self.batches, self.shape, self.n = batches, batches.shape, batches.n
 
     def __len__(self) -> int:
@@ -167,7 +191,7 @@ class UnitBatches(Batches):
 def parts_of(train: Train) -> Iterator[Tensor]:
     r"""Iterates over data in float32, part by part."""
 
-    if isinstance(train, Samples):
+    if isinstance(train, Samples | Shards):
         return map(to_float, train.blocks(CHUNK))
     return (batch.x for batch in train.epoch(0))
 
@@ -195,7 +219,7 @@ def some_of(batches: Batches, n: int, seed: int) -> Samples:
 def fingerprint_of(train: Train, *, labels: bool) -> str | None:
     r"""Returns a sum of samples, and of their labels where these count."""
 
-    if not isinstance(train, Samples):
+    if isinstance(train, LoaderBatches):
         return None
     digest = train.fingerprint()
     if not labels or train.labels is None:

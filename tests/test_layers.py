@@ -15,7 +15,7 @@ LAYERS = (
     "seeding univariate projections kernels resolution spelling optional",
     "pixels chunked sliced priors penalties steering networks linear scaling",
     "autoencoder accumulation",
-    "images ingest cache celeba reading columns tables hub sources codes laws data schema "
+    "images ingest cache celeba reading columns tables hub shards sources codes laws data schema "
     "training metrics writing manifest weights checkpoint stopping foreign latent anomaly",
     "allocator presets settings feeding building expected classes storage card sharing montage "
     "canvas lines plotting strips tabular drawing estimator paper explorer progress loggers run "

@@ -218,7 +218,7 @@ def held_out(model: SWAE, args: Any) -> tuple[Samples, str]:  # noqa: ANN401 - p
     r"""Returns the samples that epochs are judged on: held-back ones, else the test split."""
 
     if model.validation_ is not None:
-        return model.validation_, "held-back training samples"
+        return cast("Samples", model.validation_), "held-back training samples"
     return load_split(args, "test", model), "test samples"
 
 
