@@ -10,7 +10,8 @@ is read. What asks for more is refused by the kernel, and ends. The address spac
 measure, for a mapped file counts in it whole; pages of a mapped file do not count here, for the
 system drops them whenever it wants the room. So beside the peak of what a process had for itself
 (``RssAnon``) stands the peak of the files' pages that were mapped meanwhile (``RssFile``), which
-on a machine with more memory may be all of them.
+on a machine with more memory may be all of them. Arrow is told to take its memory from the
+system, for its own allocator reserves a GiB that it may never use.
 
 Sets are one array of float32 rows (``.npy``, mapped), and the same rows in Parquet shards
 (streamed, `swae.shards`). At the end the same process tries to hold the set in memory, which has
@@ -19,6 +20,7 @@ to fail.
 
 import argparse
 import json
+import os
 import re
 import resource
 import shutil
@@ -151,7 +153,8 @@ def child(step: str, path: Path, model: Path, limit: int) -> None:
 def run(step: str, path: Path, model: Path, limit: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.more_than_memory", "--child", step]
     command += ["--folder", str(path), "--model", str(model), "--limit", str(limit)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    env = os.environ | {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
         return {"said": f"ended with {done.returncode}: {done.stderr.strip()[-300:]}"}

@@ -38,7 +38,7 @@ r"""The batch that memory has no room for."""
 ROOM = (16, 32, 64)
 r"""The images that it has room for."""
 
-MEMORY = (256, 1024)
+MEMORY = (64, 256, 1024)
 r"""The codes that a queue matches together."""
 
 

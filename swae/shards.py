@@ -52,11 +52,14 @@ from .seeding import stream
 
 PREFIX = "shards:"
 
-BLOCK_ROWS, BLOCK_BYTES = 10_000, 2**27
+BLOCK_ROWS, BLOCK_BYTES = 10_000, 2**26
 r"""The rows of a block that is shuffled, and the bytes that they take, at most."""
 
 TOGETHER = 256
 r"""The rows that are read at once."""
+
+NO_LABELS = torch.zeros(0, dtype=torch.int64)
+r"""The labels of no rows, of which a rank has some batches."""
 
 FORMATS = {".parquet": "parquet", ".tar": "webdataset"}
 r"""What shards are, by their suffix, and what the library calls it."""
@@ -346,7 +349,7 @@ class ShardBatches(Batches):
         seed: The seed of the order.
         drop_last: Whether the last batch is left out if it is smaller.
         block: The rows W that are shuffled together, and held in memory. If :py:`None`, 10,000,
-            or as many as 128 MiB hold.
+            or as many as 64 MiB hold.
 
     Raises:
         ValueError: If there would be no batch, or a block no row.
@@ -421,20 +424,28 @@ def cut(
 ) -> Iterator[Part]:
     r"""Cuts parts that come in some sizes into parts of others, the last one perhaps smaller."""
 
-    held: list[Part] = []
+    rest: Part | None = None
     for size in sizes:
-        while sum(len(part.x) for part in held) < size and (part := next(parts, None)) is not None:
-            held.append(part)
-        if not held and size:
+        taken: list[Part] = []
+        while (left := size - sum(len(part.x) for part in taken)) > 0:
+            if rest is None or not len(rest.x):
+                rest = next(parts, None)
+                if rest is None:
+                    break
+            taken.append(rest.taken(slice(left)))
+            rest = rest.taken(slice(left, None))
+        if size and not taken:
             return
-        if not size:  # a rank that has nothing of a small batch
-            none = None if held and held[0].labels is None else torch.zeros(0, dtype=torch.int64)
-            yield Part(torch.zeros(0, *empty), none)
-            continue
-        labels = [part.labels for part in held if part.labels is not None]
-        joined = Part(torch.cat([part.x for part in held]), torch.cat(labels) if labels else None)
-        yield joined.taken(slice(size))
-        held = [joined.taken(slice(size, None))] if len(joined.x) > size else []
+        yield joined(taken) if size else Part(torch.zeros(0, *empty), NO_LABELS)
+
+
+def joined(parts: Sequence[Part]) -> Part:
+    r"""Joins rows; a part alone is not copied."""
+
+    if len(parts) == 1:
+        return parts[0]
+    labels = [part.labels for part in parts if part.labels is not None]
+    return Part(torch.cat([part.x for part in parts]), torch.cat(labels) if labels else None)
 
 
 # --- what there is
