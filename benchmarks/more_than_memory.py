@@ -145,7 +145,7 @@ def child(step: str, path: Path, model: Path, limit: int) -> None:
     try:
         said = STEPS[step](path, model)
     except (MemoryError, RuntimeError, ValueError) as error:
-        said = f"refused: {type(error).__name__}, {str(error).splitlines()[0][:150]}"
+        said = f"refused: {type(error).__name__}, {str(error).splitlines()[0][:80]}"
     seconds = time.perf_counter() - began
     print(json.dumps({"said": said, "seconds": seconds, **most}))
 

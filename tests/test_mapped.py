@@ -110,18 +110,18 @@ def test_blocks_are_all_the_samples_in_their_order(monkeypatch):
 
 
 def test_a_run_has_less_memory_than_its_data(tmp_path):
-    """512 MiB of images, and 256 MiB for all that is made of them."""
-    n = 2**17
+    """192 MiB of images, and 128 MiB for all that is made of them."""
+    n = 3 * 2**16
     path = tmp_path / "x.npy"
-    array = np.lib.format.open_memmap(path, "w+", np.uint8, (n, 1, 64, 64))
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, (n, 1, 32, 32))
     array[::64] = np.arange(n)[::64, None, None, None] % 256  # the rest is holes of the file
     array.flush()
     del array
-    with pytest.raises(MemoryError), room(256 * MIB):
-        bytearray(512 * MIB)
-    with room(256 * MIB):
+    with pytest.raises(MemoryError), room(128 * MIB):
+        bytearray(192 * MIB)
+    with room(128 * MIB):
         samples = load(path)
-        model = SWAE(network="mlp", max_epochs=1, batch_size=512, validation_size=512)
+        model = SWAE(network="mlp", max_epochs=1, batch_size=1024, validation_size=512)
         model.fit(samples)
         assert len(model.transform(samples)) == len(samples)
         model.score(samples)
