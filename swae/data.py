@@ -43,6 +43,9 @@ import abc
 import copy
 import dataclasses
 import hashlib
+import math
+import mmap
+import warnings
 from collections.abc import Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -65,6 +68,9 @@ from .workers import watched
 
 T = TypeVar("T")
 
+BLOCK = 2**25
+r"""The bytes of samples that are read at once where all of them are looked through."""
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -75,10 +81,11 @@ class Samples:
         array: The samples, :math:`(n, \dots)`, uint8 or float32, channels first.
         labels: The labels, :math:`(n,)`, int64, if there are any.
         rejected: The files that could not be read, as pairs of path and reason.
-        digest: A sum of the array's bytes, if it is mapped from a file.
+        digest: A sum of the array's bytes, if it is mapped from a cache, which knows it.
         index: The rows of the mapped array that the samples are, int64. If :py:`None`, all.
         columns: The names of the features, where a sample is a row of a table.
         classes: The names of the labels 0, 1, ..., where they have names.
+        on_disk: Whether the array is mapped from a file. One with a digest is.
 
     Example:
         >>> samples = Samples(torch.zeros(5, 1, 8, 8, dtype=torch.uint8))
@@ -93,12 +100,15 @@ class Samples:
     index: Tensor | None = None
     columns: tuple[str, ...] | None = None
     classes: tuple[str, ...] = ()
+    on_disk: bool = False
 
     @property
     def x(self) -> Tensor:
-        r"""The samples as a tensor; of mapped ones with an index this is a copy in memory."""
+        r"""The samples as a tensor; of mapped ones this is a copy in memory."""
 
-        return self.array if self.index is None else gather(self.array, self.index)
+        if self.index is not None:
+            return gather(self.array, self.index)
+        return self.array.clone() if self.mapped else self.array
 
     @property
     def dtype(self) -> torch.dtype:
@@ -116,7 +126,7 @@ class Samples:
     def mapped(self) -> bool:
         r"""Whether the samples lie in a file."""
 
-        return self.digest is not None
+        return self.on_disk or self.digest is not None
 
     def __len__(self) -> int:
         return len(self.array) if self.index is None else len(self.index)
@@ -124,10 +134,18 @@ class Samples:
     def chunks(self, size: int) -> Iterator[Tensor]:
         r"""Iterates over the samples in their order, so many at a time."""
 
-        if self.index is None:
-            yield from self.array.split(size)
-        else:
+        if self.index is not None:
             yield from (gather(self.array, part) for part in self.index.split(size))
+        elif self.mapped:  # as a copy, for what is mapped may not be written to
+            yield from (part.clone() for part in self.array.split(size))
+        else:
+            yield from self.array.split(size)
+
+    def blocks(self, size: int | None = None) -> Iterator[Tensor]:
+        r"""Iterates likewise, over parts of 32 MiB at most, and of so many samples at most."""
+
+        rows = max(1, BLOCK // max(1, math.prod(self.shape) * self.array.itemsize))
+        return self.chunks(rows if size is None else min(size, rows))
 
     def reshape(self, shape: Sequence[int]) -> "Samples":
         r"""Returns the same values as samples of another shape."""
@@ -141,9 +159,9 @@ class Samples:
             shape, index = tuple(self.array.shape), self.index
             rows = b"all" if index is None else index.numpy().tobytes()
             return hashlib.sha256(f"{shape}{self.digest}".encode() + rows).hexdigest()
-        values = self.array.contiguous().view(torch.uint8).numpy(force=True)
-        digest = hashlib.sha256(f"{tuple(self.array.shape)}".encode())
-        digest.update(values.data)
+        digest = hashlib.sha256(f"{(len(self), *self.shape)}".encode())
+        for part in self.blocks():
+            digest.update(part.contiguous().view(torch.uint8).numpy(force=True).data)
         return digest.hexdigest()
 
     def select(self, index: Tensor) -> "Samples":
@@ -256,7 +274,8 @@ def as_samples(
     check_finite(x, name)
     if fitting and not isinstance(X, Tensor):
         check_resolved(np.asarray(X), name)
-    return Samples(x, None if labels is None else as_labels(labels, len(x)).to(x.device))
+    y = None if labels is None else as_labels(labels, len(x)).to(x.device)
+    return Samples(x, y, on_disk=not isinstance(X, Tensor) and is_mapped(np.asarray(X), x))
 
 
 def check_resolved(array: NDArray[Any], name: str) -> None:
@@ -311,8 +330,32 @@ def from_numpy(array: NDArray[Any]) -> Tensor:
     """Shares memory where torch can: not read-only, in the native order, strides positive."""
 
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    if native.flags.c_contiguous and not native.flags.writeable and file_of(native) is not None:
+        with warnings.catch_warnings():  # that nobody may write to it, which nobody does
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.from_numpy(native)
     shared = native.flags.writeable and native.flags.c_contiguous
     return torch.from_numpy(native if shared else np.array(native, order="C"))
+
+
+def file_of(array: NDArray[Any]) -> mmap.mmap | None:
+    r"""Returns the mapped file that an array lies in, if it does.
+
+    Example:
+        >>> file_of(np.zeros(3)) is None
+        True
+    """
+
+    below: object = array
+    while isinstance(below, np.ndarray):
+        below = below.base
+    return below if isinstance(below, mmap.mmap) else None
+
+
+def is_mapped(array: NDArray[Any], x: Tensor) -> bool:
+    r"""Tells whether a tensor shares the memory of an array that is mapped from a file."""
+
+    return file_of(array) is not None and x.data_ptr() == array.ctypes.data
 
 
 def as_labels(labels: object, n: int) -> Tensor:

@@ -65,13 +65,13 @@ from .feeding import (
     fingerprint_of,
     first_of,
     hold_back,
-    joined,
+    hold_back_shards,
     loaded,
     some_of,
 )
 from .laws import check_same_law, kind_of_file
 from .linear import is_bounded
-from .metrics import Evaluation, evaluate, evaluating
+from .metrics import Evaluation, evaluate, evaluating, filled
 from .networks import Network
 from .presets import GROWTH_FROM, PAPER, Penalty, Preset, check_count
 from .priors import Mixture, Prior, Ring
@@ -79,6 +79,7 @@ from .projections import Slices
 from .schema import Schema, check_numbers, frame_columns, learn
 from .seeding import stream
 from .settings import check, check_range, check_seed, output_for, resolve, setting
+from .shards import Shards
 from .sharing import download, upload
 from .steering import multiple_of
 from .stopping import Best, objective
@@ -109,7 +110,7 @@ from .univariate import Cost
 
 logger = logging.getLogger("swae")
 
-Data = Samples | np.ndarray[Any, Any] | Tensor | Dataset[Any] | DataLoader[Any]
+Data = Samples | Shards | np.ndarray[Any, Any] | Tensor | Dataset[Any] | DataLoader[Any]
 r"""What :meth:`SWAE.fit` takes, and whatever scikit-learn makes an array of, as a data frame."""
 
 CHUNK = 1000
@@ -134,7 +135,7 @@ class Given(NamedTuple):
     """
 
     train: Train
-    held: Samples | None
+    held: Samples | Shards | None
     schema: Schema | None
     classes: list[Label] | None
 
@@ -181,6 +182,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         schedule: Course of the learning rate: constant, cosine or one-cycle.
         max_epochs: Number of epochs, for which the schedule is made.
         batch_size: Samples a step.
+        micro_batch_size: Samples that pass the networks at a time, where memory allows fewer than
+            batch_size; the step is that of the whole batch all the same. None is the whole batch.
         drop_last: Whether the last, smaller batch of an epoch is left out.
         validation_size: Share (below 1) or number of training samples that are held back.
         patience: Epochs without improvement on the held-back samples after which training stops
@@ -231,6 +234,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         schedule: Schedule | None = None,
         max_epochs: int | None = None,
         batch_size: int | None = None,
+        micro_batch_size: int | None = None,
         drop_last: bool | None = None,
         validation_size: float | None = None,
         patience: int | None = None,
@@ -264,6 +268,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         self.schedule = schedule
         self.max_epochs = max_epochs
         self.batch_size = batch_size
+        self.micro_batch_size = micro_batch_size
         self.drop_last = drop_last
         self.validation_size = validation_size
         self.patience = patience
@@ -281,8 +286,9 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
 
         Arguments:
             X: The data: an array, tensor or data frame with shape :math:`(n, *)`, channels first;
-                :class:`swae.data.Samples`; or a torch dataset or data loader, whose augmentation
-                is applied. Bytes stand for [0, 1]. With ``image_shape`` rows may be flat.
+                :class:`swae.data.Samples`; :class:`swae.shards.Shards`; or a torch dataset or
+                data loader, whose augmentation is applied. Bytes stand for [0, 1]. With
+                ``image_shape`` rows may be flat.
             y: The labels, with shape :math:`(n)`, for ``conditional``: whole numbers or strings;
                 -1, NaN or None where a label is not known. The paper's penalty uses none. The
                 labels of a dataset or loader are components of the prior, from 0, and nobody
@@ -359,17 +365,16 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
 
         if self.conditional:
             raise ValueError("partial_fit can't know which labels are to come; conditional=False.")
-        if isinstance(X, Dataset | DataLoader):
+        if isinstance(X, Shards | Dataset | DataLoader):
             raise TypeError(f"partial_fit wants an array, but X is a {type(X).__name__}; use fit.")
         if not hasattr(self, "autoencoder_"):
             self.check()
-            samples = self._read(X)
-            schema = learn(samples, self.image_shape)
-            part = schema.read(samples)
+            schema = learn(samples := self._read(X), self.image_shape)
+            part: Samples = schema.read(samples)
             self._begin(Given(part, None, schema, None))
         else:
             self._check_unchanged()
-            part = self._samples(X)
+            part = self.schema_.read(self._read(X, like_fitted=True))
             check_range(part, self.settings_)
         self._ready()
         batches = ArrayBatches(part, self.settings_["batch_size"], seed=self.random_state)
@@ -463,6 +468,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
                 steps=self.n_steps_,
                 schedule=schedule,
                 seed=self.random_state,
+                micro_batch_size=self.settings_["micro_batch_size"],
                 fabric=self.fabric_,
                 progress=progress,
             )
@@ -566,13 +572,16 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
     def _given(self, X: Data, y: Any) -> Given:  # noqa: ANN401 - labels of any kind
         r"""Reads what fit is given; a dataset or a loader is taken as it is."""
 
-        if y is not None and isinstance(X, Samples | Dataset | DataLoader):
+        if y is not None and isinstance(X, Samples | Shards | Dataset | DataLoader):
             raise ValueError(
                 f"y has to be left out with a {type(X).__name__}, which holds its own labels."
             )
         params = self._params()
         if isinstance(X, Dataset | DataLoader):
             return Given(loaded(X, params), None, None, None)
+        if isinstance(X, Shards):
+            schema = learn(X, self.image_shape)
+            return Given(*hold_back_shards(schema.read(X), params), schema, None)
 
         samples = self._read(X)
         schema = learn(samples, self.image_shape)
@@ -591,11 +600,12 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         names = cast(list[Label], given.classes)
         return components_for(settings, Classes(names, cast(Tensor, train.labels))), names
 
-    def _samples(self, X: Any) -> Samples:  # noqa: ANN401 - any array
+    def _samples(self, X: Any) -> Samples | Shards:  # noqa: ANN401 - any array
         r"""Brings data under the contract, in the shape that the networks see."""
 
-        samples = X if isinstance(X, Samples) else self._read(X, like_fitted=True)
-        return self.schema_.read(samples)
+        if isinstance(X, Shards):
+            return self.schema_.read(X)
+        return self.schema_.read(self._read(X, like_fitted=True))
 
     def _read(self, X: Any, *, like_fitted: bool = False) -> Samples:  # noqa: ANN401 - any array
         r"""Brings data under the contract, and rows under scikit-learn's.
@@ -856,14 +866,15 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
 
     @torch.no_grad()
     def _apply(
-        self, function: Callable[[Tensor], Tensor], samples: Samples
+        self, function: Callable[[Tensor], Tensor], samples: Samples | Shards
     ) -> np.ndarray[Any, Any]:
         r"""Applies a function of the model in eval mode, chunk by chunk."""
 
         device = device_of(self.autoencoder_)
         with evaluating(self.autoencoder_):
-            parts = (function(to_float(part).to(device)).cpu() for part in samples.chunks(CHUNK))
-            return joined(parts, len(samples))
+            parts = (function(to_float(part).to(device)) for part in samples.chunks(CHUNK))
+            result: np.ndarray[Any, Any] = filled(parts, len(samples)).numpy()
+        return result
 
     # --- in another process
 

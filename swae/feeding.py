@@ -12,7 +12,7 @@ __all__ = [
     "fingerprint_of",
     "first_of",
     "hold_back",
-    "joined",
+    "hold_back_shards",
     "loaded",
     "parts_of",
     "some_of",
@@ -21,7 +21,6 @@ __all__ = [
 from collections.abc import Iterator, Mapping, Sized
 from typing import Any, cast, final
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -38,12 +37,13 @@ from .data import (
 )
 from .seeding import stream
 from .settings import batch_size, check_unit, setting
+from .shards import ShardBatches, Shards
 
 CHUNK = 1000
 r"""The samples that are cast at once."""
 
-Train = Samples | LoaderBatches
-r"""What is trained on: samples, or batches that come as they are."""
+Train = Samples | Shards | LoaderBatches
+r"""What is trained on: samples, in memory or in shards, or batches that come as they are."""
 
 
 def hold_back(samples: Samples, params: Mapping[str, Any]) -> tuple[Samples, Samples | None]:
@@ -73,6 +73,24 @@ def hold_back(samples: Samples, params: Mapping[str, Any]) -> tuple[Samples, Sam
     if params["conditional"]:
         kept, held = with_each_class(cast(Tensor, samples.labels).cpu(), kept, held)
     return samples.select(kept), samples.select(held)
+
+
+def hold_back_shards(shards: Shards, params: Mapping[str, Any]) -> tuple[Shards, Shards | None]:
+    r"""Draws which shards are trained on and which epochs are judged by, if any.
+
+    Raises:
+        ValueError: If there is only one, or labels choose components and nothing knows them.
+    """
+
+    size = setting(params, "validation_size")
+    if params["conditional"]:
+        raise ValueError(
+            "conditional wants to know all labels at the start, which are spread over the shards; "
+            "give arrays, a dataset or a data loader."
+        )
+    if size == 0:
+        return shards, None
+    return shards.hold_out(size / len(shards) if size >= 1 else size, params["random_state"])
 
 
 def with_each_class(labels: Tensor, kept: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,6 +150,10 @@ def batches_of(train: Train, settings: Mapping[str, Any]) -> Batches:
     if isinstance(train, LoaderBatches):
         return UnitBatches(train) if settings["output"] == "sigmoid" else train
     size, drop_last = settings["batch_size"], settings["drop_last"]
+    if isinstance(train, Shards):
+        batches = ShardBatches(train, size, seed=settings["random_state"], drop_last=drop_last)
+        unit = settings["output"] == "sigmoid" and train.dtype != torch.uint8
+        return UnitBatches(batches) if unit else batches
     return ArrayBatches(train, size, seed=settings["random_state"], drop_last=drop_last)
 
 
@@ -153,7 +175,7 @@ class UnitBatches(Batches):
         output='linear'.
     """
 
-    def __init__(self, batches: LoaderBatches) -> None:
+    def __init__(self, batches: LoaderBatches | ShardBatches) -> None:
         self.batches, self.shape, self.n = batches, batches.shape, batches.n
 
     def __len__(self) -> int:
@@ -169,8 +191,8 @@ class UnitBatches(Batches):
 def parts_of(train: Train) -> Iterator[Tensor]:
     r"""Iterates over data in float32, part by part."""
 
-    if isinstance(train, Samples):
-        return map(to_float, train.chunks(CHUNK))
+    if isinstance(train, Samples | Shards):
+        return map(to_float, train.blocks(CHUNK))
     return (batch.x for batch in train.epoch(0))
 
 
@@ -194,35 +216,10 @@ def some_of(batches: Batches, n: int, seed: int) -> Samples:
     return batches.samples.select(order[:n].sort().values)
 
 
-def joined(parts: Iterator[Tensor], n: int) -> np.ndarray[Any, Any]:
-    r"""Puts results that come part by part into an array that is there from the start.
-
-    Parts that are kept lie between the large ones that are not, and so does all of the heap: a
-    million codes of two numbers, 8 MB, took 240 MB.
-
-    Arguments:
-        parts: The parts, one at least.
-        n: The rows of all of them.
-
-    Example:
-        >>> joined(iter(torch.arange(5.0)[:, None].split(2)), 5).ravel().tolist()
-        [0.0, 1.0, 2.0, 3.0, 4.0]
-    """
-
-    result, start = None, 0
-    for part in parts:
-        array = part.numpy()
-        if result is None:
-            result = np.empty((n, *array.shape[1:]), array.dtype)
-        result[start : start + len(array)] = array
-        start += len(array)
-    return cast("np.ndarray[Any, Any]", result)
-
-
 def fingerprint_of(train: Train, *, labels: bool) -> str | None:
     r"""Returns a sum of samples, and of their labels where these count."""
 
-    if not isinstance(train, Samples):
+    if isinstance(train, LoaderBatches):
         return None
     digest = train.fingerprint()
     if not labels or train.labels is None:

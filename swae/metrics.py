@@ -23,11 +23,11 @@ least: a perfect sample scores far more than the null along directions that know
 times at d = 128, n = 1000). So there the null is that of a sample along its own ones.
 """
 
-__all__ = ["Evaluation", "Match", "evaluate", "match_prior", "reconstruction_errors"]
+__all__ = ["Evaluation", "Match", "evaluate", "filled", "match_prior", "reconstruction_errors"]
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -42,6 +42,7 @@ from .faults import point
 from .priors import Prior
 from .projections import iid
 from .seeding import stream
+from .shards import Shards
 from .sliced import sliced_wasserstein
 
 DRAWS = 10
@@ -108,7 +109,7 @@ class Evaluation(NamedTuple):
 @torch.no_grad()
 def evaluate(
     model: Autoencoder,
-    x: Tensor | Samples,
+    x: Tensor | Samples | Shards,
     prior: Prior,
     *,
     seed: int = 0,
@@ -119,7 +120,8 @@ def evaluate(
 
     Arguments:
         model: The model.
-        x: The data, uint8 or floating-point, with shape :math:`(n, *)`, or samples of it.
+        x: The data, uint8 or floating-point, with shape :math:`(n, *)`, or samples of it, in
+            shards too.
         prior: The law that the codes should follow; it is drawn independently.
         seed: The seed of directions and samples.
         n_projections: The number of random directions.
@@ -144,18 +146,22 @@ def evaluate(
         raise ValueError("x has to hold at least one sample, but is empty.")
 
     device = next(model.parameters()).device
-    codes, errors = [], []
-    with evaluating(model), torch.autocast(device.type, enabled=False):
-        for part in x.chunks(batch_size) if isinstance(x, Samples) else x.split(batch_size):
+    errors: list[list[float]] = []
+
+    def codes() -> Iterator[Tensor]:
+        for part in x.split(batch_size) if isinstance(x, Tensor) else x.chunks(batch_size):
             point("evaluate")
             batch = to_float(part).to(device)
             z = model.encode(batch)
-            codes.append(z)
             y, logits = model.scaled(batch), model.logits(z)
-            errors.append(len(batch) * reconstruction_errors(y, logits, model.output))
+            errors.append((len(batch) * reconstruction_errors(y, logits, model.output)).tolist())
+            yield z
 
-    bce, l1, mse = (torch.stack(errors).sum(dim=0) / len(x)).tolist()
-    match = match_prior(torch.cat(codes), prior, seed=seed, n_projections=n_projections)
+    with evaluating(model), torch.autocast(device.type, enabled=False):
+        z = filled(codes(), len(x))
+    total = torch.tensor(errors, dtype=torch.float64).sum(dim=0)
+    bce, l1, mse = (total / len(x)).tolist()
+    match = match_prior(z, prior, seed=seed, n_projections=n_projections)
 
     return Evaluation(
         n=len(x),
@@ -165,6 +171,26 @@ def evaluate(
         psnr=-10 * math.log10(mse) if mse > 0 and model.scaling is None else None,
         match=match,
     )
+
+
+def filled(parts: Iterable[Tensor], n: int) -> Tensor:
+    r"""Joins parts that have n rows together, on the CPU, each as it comes.
+
+    The place of all is taken first: were parts kept beside what each is computed in, their places
+    would lie between, where an allocator can use what is freed for nothing larger.
+
+    Example:
+        >>> filled(iter([torch.ones(2, 3), torch.zeros(1, 3)]), 3).shape
+        torch.Size([3, 3])
+    """
+
+    joined, at = torch.empty(0), 0
+    for part in parts:
+        if at == 0:
+            joined = torch.empty(n, *part.shape[1:], dtype=part.dtype)
+        joined[at : at + len(part)] = part
+        at += len(part)
+    return joined
 
 
 def reconstruction_errors(x: Tensor, logits: Tensor, output: str) -> Float[Tensor, "3"]:

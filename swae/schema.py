@@ -10,11 +10,14 @@ __all__ = ["Schema", "check_numbers", "frame_columns", "learn"]
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import numpy as np
 
 from .data import DataError, Samples
+from .shards import Shards
+
+Some = TypeVar("Some", Samples, Shards)
 
 
 @final
@@ -48,7 +51,7 @@ class Schema:
 
         return math.prod(self.shape)
 
-    def read(self, samples: Samples) -> Samples:
+    def read(self, samples: Some) -> Some:
         r"""Brings samples to the shape that the networks see.
 
         Raises:
@@ -75,7 +78,7 @@ class Schema:
         return x.reshape(len(x), -1) if self.flat else x
 
 
-def learn(samples: Samples, image_shape: Sequence[int] | None) -> Schema:
+def learn(samples: Samples | Shards, image_shape: Sequence[int] | None) -> Schema:
     r"""Returns the schema of the samples that a model is fitted to.
 
     Arguments:

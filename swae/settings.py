@@ -44,6 +44,7 @@ from .presets import (
     check_switch,
 )
 from .projections import resolve as resolve_slices
+from .shards import Shards
 from .spelling import nearest
 from .steering import multiple_of
 from .training import device_for, precision_for
@@ -78,7 +79,7 @@ def check(params: Params) -> None:
         if (value := setting(params, name)) is not None:
             check_switch(name, value)
     check_count("latent_dim", params["latent_dim"])
-    for name in ("batch_size", "max_epochs", "patience"):
+    for name in ("batch_size", "micro_batch_size", "max_epochs", "patience"):
         if params[name] is not None:
             check_count(name, params[name])
     check_seed("random_state", params["random_state"])
@@ -194,7 +195,7 @@ def output_for(params: Params, *, unit: bool) -> dict[str, Any]:
     return {"reconstruction": reconstruction, "output": output, "standardize": standardize}
 
 
-def resolve(params: Params, train: Samples | LoaderBatches) -> dict[str, Any]:
+def resolve(params: Params, train: Samples | Shards | LoaderBatches) -> dict[str, Any]:
     r"""Returns the settings for data: the parameters without a None that stands for another.
 
     Arguments:
@@ -233,7 +234,7 @@ def batch_size(params: Params, n: int) -> int:
     return min(125, max(50, n // 16)) if size is None else size
 
 
-def check_range(train: Samples | LoaderBatches, settings: Params) -> None:
+def check_range(train: Samples | Shards | LoaderBatches, settings: Params) -> None:
     r"""Refuses data that the output of a model can't give; of batches the first is asked.
 
     Arguments:
@@ -262,7 +263,7 @@ def check_unit(low: float, high: float, what: str = "the data") -> None:
         )
 
 
-def in_unit_interval(train: Samples | LoaderBatches) -> bool:
+def in_unit_interval(train: Samples | Shards | LoaderBatches) -> bool:
     r"""Tells whether data lie in [0, 1], as bytes always do; of batches the first is asked."""
 
     if is_bytes(train):
@@ -271,13 +272,13 @@ def in_unit_interval(train: Samples | LoaderBatches) -> bool:
     return low >= 0 and high <= 1
 
 
-def is_bytes(train: Samples | LoaderBatches) -> bool:
-    return isinstance(train, Samples) and train.dtype == torch.uint8
+def is_bytes(train: Samples | Shards | LoaderBatches) -> bool:
+    return not isinstance(train, LoaderBatches) and train.dtype == torch.uint8
 
 
-def limits(train: Samples | LoaderBatches) -> tuple[float, float]:
+def limits(train: Samples | Shards | LoaderBatches) -> tuple[float, float]:
     r"""Returns the least and the greatest value."""
 
-    parts = [next(train.epoch(0)).x] if isinstance(train, LoaderBatches) else train.chunks(10_000)
+    parts = [next(train.epoch(0)).x] if isinstance(train, LoaderBatches) else train.blocks()
     ends = torch.stack([torch.stack(part.aminmax()) for part in parts])
     return float(ends[:, 0].min()), float(ends[:, 1].max())

@@ -44,6 +44,9 @@ from .spelling import nearest
 Split = Literal["train", "test", "all"]
 r"""The names of the splits; all is of a source without a test split of its own."""
 
+MAPPED_FROM = 2**26
+r"""The bytes from which an array is mapped and not read, if it is of bytes or float32."""
+
 HELD_OUT = 0.2
 r"""The share of a source without a test split that is held out for one."""
 
@@ -274,7 +277,9 @@ def read_npy(path: Path, split: Split, seed: int) -> Samples:
     with reading(path):
         # Mapped first, because then a header that announces more than the file holds is refused.
         mapped = npy.open_memmap(path, mode="r")
-    return drawn_part(samples_from(path, mapped, None), split, seed)
+    # A small one is read: it is faster, and the file may change.
+    array = mapped if mapped.nbytes >= MAPPED_FROM else np.array(mapped)
+    return drawn_part(samples_from(path, array, None), split, seed)
 
 
 def read_npz(path: Path, split: Split, seed: int) -> Samples:

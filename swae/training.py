@@ -34,14 +34,15 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 
-from .autoencoder import Loss
+from .accumulation import accumulate
+from .autoencoder import Autoencoder, Loss
 from .data import Batches
 from .distributed import meet, total_of
 from .faults import point
@@ -96,6 +97,7 @@ def train_epochs(
     steps: int | None = None,
     schedule: Schedule = "constant",
     seed: int = 0,
+    micro_batch_size: int | None = None,
     fabric: Fabric | None = None,
     progress: Progress | None = None,
 ) -> Iterator[Epoch]:
@@ -111,6 +113,9 @@ def train_epochs(
         steps: The number of steps behind them, where epochs had not all as many as these.
         schedule: The course of the learning rate, see :func:`learning_rate`.
         seed: The seed of all draws.
+        micro_batch_size: The samples that pass the networks at a time, where a batch has more
+            than the memory takes; it wants an :class:`~swae.autoencoder.Autoencoder`, see
+            :mod:`swae.accumulation`. If :py:`None`, a batch passes as a whole.
         fabric: The device and the precision; if :py:`None`, the CPU in float32.
         progress: Called after each step. Of several ranks each that has one is told of whole
             batches, taken to be equal.
@@ -119,6 +124,7 @@ def train_epochs(
         The epochs' records. The model is put into training mode at the start of each epoch.
 
     Raises:
+        ValueError: If batches pass in parts on several devices.
         DivergedError: If a loss or a gradient is not finite, and then the step is not taken; or
             if the weights are not at the end of an epoch.
 
@@ -142,6 +148,11 @@ def train_epochs(
     step = start * len(batches) if steps is None else steps
     total = max_epochs * len(batches)
     rank, ranks = fabric.global_rank, fabric.world_size
+    if ranks > 1 and micro_batch_size is not None:
+        raise ValueError(
+            f"micro_batch_size wants one device, but there are {ranks}, each of which has its part "
+            "of the batch; leave it out."
+        )
     batches = batches.of_rank(rank, ranks) if ranks > 1 else batches
 
     for index in range(start, max_epochs):
@@ -161,12 +172,16 @@ def train_epochs(
 
             # The backward pass draws again where activations are computed anew.
             with reseeded(seed, "network", step, *own(rank), device=fabric.device):
-                # On one device Fabric hands a marked method through without its precision.
-                with fabric.autocast():
-                    loss: Loss = runner.loss(x, labels, generator=generator)
-                check_loss(loss, where)
                 stepper.zero_grad()
-                fabric.backward(loss.total)
+                if micro_batch_size is None or len(x) <= micro_batch_size:
+                    # On one device Fabric hands a marked method through without its precision.
+                    with fabric.autocast():
+                        loss: Loss = runner.loss(x, labels, generator=generator)
+                    check_loss(loss, where)
+                    fabric.backward(loss.total)
+                else:
+                    loss = in_parts(model, x, labels, micro_batch_size, generator, fabric)
+                    check_loss(loss, where)
             check_gradient(model, loss, where, fabric)
             stepper.step()
             step += 1
@@ -205,6 +220,27 @@ def means_of(sums: Mapping[str, Tensor], count: int, *, together: bool) -> dict[
     values = [*sums.values(), torch.tensor(count, device=next(iter(sums.values())).device)]
     *totals, n = total_of(torch.stack(values), meet(None, together=together)).tolist()
     return {name: total / n for name, total in zip(sums, totals, strict=True)}
+
+
+def in_parts(
+    model: nn.Module,
+    x: Tensor,
+    labels: Tensor | None,
+    rows: int,
+    generator: torch.Generator,
+    fabric: Fabric,
+) -> Loss:
+    r"""Takes the gradient of a batch, so many of its rows at a time, in a Fabric's precision."""
+
+    with fabric.autocast():
+        return accumulate(
+            cast(Autoencoder, model),
+            x,
+            labels,
+            rows=rows,
+            generator=generator,
+            backward=fabric.backward,
+        )
 
 
 def set_rates(optimizer: torch.optim.Optimizer, peaks: list[float], factor: float) -> None:

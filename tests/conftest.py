@@ -15,8 +15,8 @@ import pytest
 import torch
 
 CHECKED = """
-    autoencoder chunked distributed kernels linear networks penalties priors projections resolution
-    scaling seeding sliced spelling steering univariate
+    accumulation autoencoder chunked distributed kernels linear networks penalties priors
+    projections resolution scaling seeding sliced spelling steering univariate
 """
 
 jaxtyping.install_import_hook(

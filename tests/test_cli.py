@@ -179,7 +179,7 @@ def test_a_config_is_resolved(place):
     nothing = {name for name, value in settings.items() if value is None}
     assert nothing == {
         "data_dir", "image_size", "crop", "label_column", "columns", "image_shape",
-        "patience", "log"
+        "patience", "micro_batch_size", "log"
     }  # fmt: skip
 
 

@@ -215,7 +215,7 @@ def test_the_paper_s_settings():
 def test_resolved_settings_are_whole(preset):
     settings = SWAE(preset=preset).resolve(vectors(600))
     nothing = {name for name, value in settings.items() if value is None}
-    assert nothing == {"patience", "encoder", "decoder", "image_shape"}
+    assert nothing == {"patience", "micro_batch_size", "encoder", "decoder", "image_shape"}
 
 
 def test_best_takes_enough_steps_of_small_data():
@@ -515,7 +515,7 @@ def test_what_is_written(tmp_path, fitted):
     config = json.loads((tmp_path / "config.json").read_text())
     params = config["params"]
     assert {name for name, value in params.items() if value is None} == {
-        "patience", "encoder", "decoder", "image_shape"
+        "patience", "micro_batch_size", "encoder", "decoder", "image_shape"
     }  # fmt: skip
     assert params.keys() == fitted.get_params().keys()
     assert config["shape"] == [6]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -294,7 +294,7 @@ def held_out(model: SWAE, args: Any) -> tuple[Samples, str]:  # noqa: ANN401 - p
     r"""Returns the samples that epochs are judged on: held-back ones, else the test split."""
 
     if model.validation_ is not None:
-        return model.validation_, "held-back training samples"
+        return cast("Samples", model.validation_), "held-back training samples"
     return load_split(args, "test", model), "test samples"
 
 

@@ -38,6 +38,7 @@ from ..projections import Slices
 from ..seeding import stream
 from ..sliced import SlicedWassersteinLoss, check_tensor, sliced_wasserstein
 from ..univariate import Cost, at_least_single, wasserstein_1d
+from .queued import check_memory
 
 MEMORY = 64
 r"""The earlier codes of each class that are remembered."""
@@ -95,8 +96,7 @@ class ConditionalSlicedWasserstein(nn.Module):
     ) -> None:
         super().__init__()
 
-        if not isinstance(memory, int) or memory < 0:
-            raise ValueError(f"memory has to be a whole number >= 0, but is {memory!r}.")
+        check_memory(memory)
         if not 0 <= share <= 1:
             raise ValueError(f"share has to be in [0, 1], but is {share!r}.")
         self.whole = SlicedWassersteinLoss(

@@ -1,0 +1,175 @@
+r"""The gradient of a large batch, taken in parts that fit the memory.
+
+A batch :math:`x` of :math:`M` samples in parts :math:`x_1, x_2, \dots` of :math:`m_k` each has the
+loss (Eq. 16)
+
+.. math:: \mathcal{L} = \sum_k \frac{m_k}{M} R_k + \lambda P(z) , \qquad
+    z = (z_1, z_2, \dots) , \quad z_k = \phi(x_k) ,
+
+with the mean reconstruction cost :math:`R_k` of a part. To accumulate gradients as usual, of
+:math:`R_k + \lambda P(z_k)`, is right for the first term and wrong for the second: a sort knows
+all codes, and :math:`P(z_k)` is larger by the noise of its fewer samples
+(:mod:`swae.distributed` says the same of devices). But the codes are few numbers. What takes
+memory is the networks' activations, and for those the chain rule has a way in parts,
+
+.. math:: \nabla_\theta \mathcal{L} = \sum_k \nabla_\theta \Big( \frac{m_k}{M} R_k
+    + \langle g_k, z_k \rangle \Big) , \qquad g = \lambda \nabla_z P(z) \text{ held constant} .
+
+1. **Codes.** All parts are encoded without a gradient, which gives :math:`z`.
+2. **Pull.** The penalty of :math:`z` and its gradient :math:`g`: the codes alone are involved.
+3. **Parts.** Each part is encoded once more, with a gradient, decoded, and the term above is
+   propagated back. The activations of one part are held at a time.
+
+The sum is the gradient of one pass over the batch, but for rounding. It costs the encoder's
+forward pass once more. The penalty's state, directions that follow the codes, the codes of classes
+that are remembered and a weight that is steered, moves once, as in one pass. A steered weight is
+told of the reconstruction cost, so that there the first pass decodes, too.
+
+Layers that draw, as dropout, draw the same in both passes: each part has its own stream
+(:func:`swae.seeding.reseeded`), whose seed comes from torch's global generator, so that a run is a
+function of its seed. The draws are others than those of one pass over all rows.
+
+**Batch normalisation** is the exception: its statistics are those of a part, as with gradient
+accumulation anywhere, and in training it moves its running means twice. The built-in networks have
+none. A cost of the user's own has to be a mean over samples.
+"""
+
+__all__ = ["accumulate"]
+
+from collections.abc import Callable, Sequence
+from numbers import Integral
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .autoencoder import Autoencoder, Loss
+from .seeding import reseeded
+from .univariate import at_least_single
+
+Terms = dict[str, Tensor]
+
+
+def accumulate(
+    model: Autoencoder,
+    x: Float[Tensor, "n ..."],
+    labels: Int[Tensor, " n"] | None = None,
+    *,
+    rows: int,
+    generator: torch.Generator | None = None,
+    backward: Callable[[Tensor], None] = torch.Tensor.backward,
+) -> Loss:
+    r"""Adds the gradient of a batch's loss to the parameters', a part of the rows at a time.
+
+    It stands for ``loss = model.loss(x, labels, generator=generator)`` and
+    ``loss.total.backward()``, with the same result in less memory. An autocast around it is
+    followed.
+
+    Arguments:
+        model: The model.
+        x: The data, with shape :math:`(M, *)`.
+        labels: The classes, with shape :math:`(M)`, for a penalty that takes them.
+        rows: The samples :math:`m` of a part, of which the last may have fewer.
+        generator: The source of the penalty's randomness; torch's global one if :py:`None`.
+        backward: What propagates a part's term back: with a gradient scaler
+            ``lambda term: scaler.scale(term).backward()``.
+
+    Returns:
+        The loss of the whole batch and its terms, as :meth:`Autoencoder.loss` has them, without a
+        gradient, which is in the parameters already.
+
+    Raises:
+        ValueError: If there is no sample, or ``rows`` is no whole number above 0.
+
+    References:
+        | Scaling Deep Contrastive Learning Batch Size (Gao et al., 2021)
+        | https://arxiv.org/abs/2101.06983
+
+    Example:
+        >>> from swae import SlicedWassersteinLoss, Uniform
+        >>> from swae.networks import build
+        >>> model = Autoencoder(*build((1, 8, 8), 2), SlicedWassersteinLoss(Uniform(2)))
+        >>> optimizer = torch.optim.Adam(model.parameters())
+        >>> for x in torch.rand(3, 500, 1, 8, 8):
+        ...     optimizer.zero_grad()
+        ...     loss = accumulate(model, x, rows=100)
+        ...     optimizer.step()
+        >>> sorted(loss.parts)
+        ['bce', 'l1', 'penalty']
+    """
+
+    check_rows("rows", rows)
+    if len(x) == 0:
+        raise ValueError("x has to hold at least one sample, but is empty.")
+    parts, seed = x.split(rows), int(torch.randint(2**62, ()))
+    z, known = first_pass(model, parts, seed)
+    penalty, weight, g = pull_of(model, z, labels, known, generator)
+
+    sums: Terms = {}
+    for k, (part, g_k) in enumerate(zip(parts, g.split(rows), strict=True)):
+        with reseeded(seed, "part", k, device=x.device):
+            z_k = model.encode(part)
+            terms = shared(model, part, z_k, len(part) / len(x))
+            backward(torch.stack([*terms.values(), (g_k * at_least_single(z_k)).sum()]).sum())
+        add(sums, terms)
+
+    weighted = sums | {"penalty": weight * penalty}
+    return Loss(torch.stack(list(weighted.values())).sum(), sums | {"penalty": penalty}, weighted)
+
+
+@torch.no_grad()
+def first_pass(
+    model: Autoencoder, parts: Sequence[Tensor], seed: int
+) -> tuple[Float[Tensor, "n d"], Terms]:
+    r"""Encodes all parts, and where a weight is steered returns the reconstruction's terms."""
+
+    n, codes = sum(map(len, parts)), []
+    terms: Terms = {}
+    for k, part in enumerate(parts):
+        with reseeded(seed, "part", k, device=part.device):
+            codes.append(model.encode(part))
+            if model.steering is not None and model.training:
+                add(terms, shared(model, part, codes[-1], len(part) / n))
+    # What autocast has cast without a gradient would be taken again in the second pass.
+    torch.clear_autocast_cache()
+    # In half precision a gradient that no scaler has scaled would vanish.
+    return at_least_single(torch.cat(codes)), terms
+
+
+def pull_of(
+    model: Autoencoder,
+    z: Float[Tensor, "n d"],
+    labels: Int[Tensor, " n"] | None,
+    known: Terms,
+    generator: torch.Generator | None,
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, "n d"]]:
+    r"""Computes the penalty of all codes, its weight, and the gradient of their product."""
+
+    z = z.requires_grad_()
+    with torch.enable_grad():
+        penalty = model.latent_loss(z, labels, generator=generator)
+    weight = model.weigh(z, labels, known | {"penalty": penalty}, generator, len(z))
+    (g,) = torch.autograd.grad(penalty, z)
+    penalty, weight = penalty.detach(), torch.as_tensor(weight).to(penalty)
+    return penalty, weight, weight * g
+
+
+def shared(
+    model: Autoencoder, x: Float[Tensor, "m ..."], z: Float[Tensor, "m d"], share: float
+) -> Terms:
+    r"""Computes a part's terms of the reconstruction cost, times its share of the rows."""
+
+    terms = model.reconstruction_loss(model.scaled(x), model.logits(z))
+    return {name: share * value for name, value in terms.items()}
+
+
+def add(sums: Terms, terms: Terms) -> None:
+    r"""Adds values by name, without their gradient."""
+
+    for name, value in terms.items():
+        sums[name] = sums[name] + value.detach() if name in sums else value.detach()
+
+
+def check_rows(name: str, rows: object) -> None:
+    if not isinstance(rows, Integral) or isinstance(rows, bool) or rows < 1:
+        raise ValueError(f"{name} has to be a whole number >= 1, but is {rows!r}.")

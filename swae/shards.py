@@ -1,0 +1,532 @@
+r"""Data in shards, read as they come: more of them than memory or disk cache could hold.
+
+A folder holds shards, Parquet files or tar archives in the form of WebDataset, which the library
+`datasets` streams. Nothing of them is kept but how many rows each has. The rows of shards
+:math:`1, \dots, S` in their order are a sequence of :math:`N`; what an epoch :math:`t` shows is
+
+.. math:: (s, t) \;\mapsto\; \pi_{s,t} \in S_S \quad \text{(the order of the shards)} , \qquad
+    (s, t, b) \;\mapsto\; \pi_{s,t,b} \in S_W \quad \text{(of the rows of block } b \text{)} .
+
+The sequence is that of the shards in the order :math:`\pi_{s,t}`. It is cut into blocks of
+:math:`W` rows, what memory takes, each of which is shuffled by itself, and then into batches. So
+rows that lie together in a shard meet in batches, unless they are mixed up beforehand or
+:math:`W` is large. In return each position is a function of seed and epoch: a run goes on at any
+batch, and opens the shard that it lies in and none before.
+
+**Ranks.** Of a batch of :math:`m` rows rank :math:`r < R` has
+:math:`m_r = \lfloor m / R \rfloor` or one more, as everywhere (:mod:`swae.data`); of an epoch its
+:math:`n_r = \sum m_r` rows are a part of the sequence, the one after rank :math:`r - 1`'s. The
+parts are disjoint and all of it. Only a shard across a border is read by two ranks, each of which
+leaves the other's rows out, so shards may be fewer than ranks.
+
+A sample is what it is for `datasets:FOLDER` (:mod:`swae.hub`). Labels are whole numbers. What
+can't be read is not left out, for nobody has seen all rows before: it is refused with its number.
+"""
+
+__all__ = ["PREFIX", "ShardBatches", "Shards", "is_ours"]
+
+import copy
+import dataclasses
+import hashlib
+import itertools
+import math
+import tarfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from . import hub
+from .columns import check_names, tell_left_out, whole
+from .data import Batch, Batches, DataError, Samples, check_batch_size, check_finite, to_float
+from .images import Framing
+from .reading import reading
+from .seeding import stream
+
+PREFIX = "shards:"
+
+BLOCK_ROWS, BLOCK_BYTES = 10_000, 2**26
+r"""The rows of a block that is shuffled, and the bytes that they take, at most."""
+
+TOGETHER = 256
+r"""The rows that are read at once."""
+
+NO_LABELS = torch.zeros(0, dtype=torch.int64)
+r"""The labels of no rows, of which a rank has some batches."""
+
+FORMATS = {".parquet": "parquet", ".tar": "webdataset"}
+r"""What shards are, by their suffix, and what the library calls it."""
+
+
+def is_ours(source: str | Path) -> bool:
+    r"""Tells whether a source is a folder of shards.
+
+    Example:
+        >>> is_ours("shards:/data"), is_ours("datasets:/data")
+        (True, False)
+    """
+
+    return str(source).startswith(PREFIX)
+
+
+class Part(NamedTuple):
+    r"""Rows that were read together, and their labels, if they have any."""
+
+    x: Tensor
+    labels: Tensor | None
+
+    def taken(self, index: slice | Tensor) -> "Part":
+        r"""Returns some of the rows."""
+
+        return Part(self.x[index], None if self.labels is None else self.labels[index])
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Shards:
+    r"""Samples in shards. They are read when they are asked for, in order, and not kept.
+
+    It stands for :class:`swae.data.Samples` wherever these are gone through once:
+    :meth:`swae.SWAE.fit`, ``transform``, ``score`` and ``evaluate`` take it.
+
+    Arguments:
+        files: The shards.
+        rows: The number of rows of each.
+        features: The columns that are features; the image alone where there is one.
+        label: The column of labels, if there is one.
+        picture: Whether the features are an image.
+        framing: What is cut out of images.
+        shape: The shape of one sample.
+        dtype: The type of the samples, uint8 or float32.
+        columns: The names of the features, where a sample is a row of numbers.
+        labels: None are known as a whole; batches have them.
+        classes: Nor their names.
+        rejected: Nothing is left out.
+        flat: Whether rows are stored flat, and have the shape that was asked for.
+
+    Example:
+        >>> shards = Shards.open("faces")  # doctest: +SKIP
+        >>> model = SWAE(max_epochs=3).fit(shards)  # doctest: +SKIP
+    """
+
+    files: tuple[Path, ...]
+    rows: tuple[int, ...]
+    features: tuple[str, ...]
+    label: str | None = None
+    picture: bool = False
+    framing: Framing | None = None
+    shape: tuple[int, ...] = ()
+    dtype: torch.dtype = torch.float32
+    columns: tuple[str, ...] | None = None
+    labels: None = None
+    classes: tuple[str, ...] = ()
+    rejected: tuple[tuple[str, str], ...] = ()
+    flat: bool = False
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        *,
+        image_size: int | None = None,
+        crop: int | None = None,
+        label_column: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> "Shards":
+        r"""Finds the shards of a folder, counts their rows and reads the first few.
+
+        Arguments:
+            folder: The folder, whose ``.parquet`` files are the shards, or its ``.tar`` files.
+            image_size: The side to which images are resized.
+            crop: The side of the square that is cut out of their middle before.
+            label_column: The column that holds the labels, whole numbers; the only `ClassLabel`,
+                or ``cls`` of an archive, if :py:`None`. ``""`` for none.
+            columns: The columns that are features; all but the labels if :py:`None`.
+
+        Raises:
+            ValueError: If the library is not installed, there is no such folder or column.
+            DataError: If there is no shard, one can't be read, or they have no samples.
+        """
+
+        framing = Framing(image_size, crop)
+        framing.check()
+        counted = [(file, count(file)) for file in shards_in(Path(folder).expanduser())]
+        # Empty ones have nothing to read, and the library can't.
+        files = tuple(file for file, n in counted if n)
+        rows = tuple(n for _, n in counted if n)
+        if not files:
+            raise DataError(f"The shards of {folder} must have a row, got none.")
+        with hub.broken(f"{PREFIX}{folder}"):
+            found = streamed(files).features
+        names = [name for name in found if not name.startswith("__")]
+        check_names(f"{PREFIX}{folder}", names, columns, label_column or None)
+        label = label_of(found, columns) if label_column is None else label_column or None
+        wanted = [name for name in columns or names if name != label]
+        picture = hub.picture_in(f"{PREFIX}{folder}", found, wanted, columns)
+        if picture is None and framing != Framing():
+            raise ValueError(f"image_size and crop must be left out: {folder} holds no images.")
+        kept = [picture] if picture else [n for n in wanted if is_feature(found, n, columns)]
+        left = [name for name in wanted if name not in kept]
+        if not kept or (columns is not None and left):
+            raise DataError(
+                f"{PREFIX}{folder} has to hold a column of images or numbers, but holds none "
+                f"beside {', '.join(map(repr, left)) or 'the labels'}."
+            )
+        tell_left_out(Path(folder), left)
+        kinds = [found[name] for name in kept]
+        array = len(kept) == 1 and not picture and hub.is_array(kinds[0])
+        whole_bytes = picture or (array and hub.entry_of(kinds[0]).dtype == "uint8")
+        opened = cls(
+            files,
+            rows,
+            tuple(kept),
+            label,
+            picture is not None,
+            framing,
+            dtype=torch.uint8 if whole_bytes else torch.float32,
+            # The entries of an array have no names of their own.
+            columns=None if picture or any(map(hub.is_array, kinds)) else tuple(kept),
+        )
+        shape = next(opened.parts(0, min(TOGETHER, len(opened)))).x.shape[1:]
+        return dataclasses.replace(opened, shape=tuple(shape))
+
+    def __len__(self) -> int:
+        return sum(self.rows)
+
+    def fingerprint(self) -> str:
+        r"""Returns a sum of the shards' names, sizes and rows, not of what is in them."""
+
+        facts = [
+            (file.name, file.stat().st_size, n)
+            for file, n in zip(self.files, self.rows, strict=True)
+        ]
+        return hashlib.sha256(f"{facts}{self.features}{self.shape}".encode()).hexdigest()
+
+    def chunks(self, size: int) -> Iterator[Tensor]:
+        r"""Iterates over the samples in their order, so many at a time."""
+
+        for part in cut(self.parts(0, len(self)), itertools.repeat(size)):
+            yield part.x
+
+    def blocks(self, size: int | None = None) -> Iterator[Tensor]:
+        r"""Iterates likewise, over as many as are read together."""
+
+        return self.chunks(TOGETHER if size is None else min(size, TOGETHER))
+
+    def first(self, n: int) -> Samples:
+        r"""Reads the first n samples into memory, or all where there are fewer."""
+
+        part = next(cut(self.parts(0, min(n, len(self))), iter([n])))
+        return Samples(part.x, part.labels, columns=self.columns)
+
+    def select_shards(self, index: Sequence[int]) -> "Shards":
+        r"""Returns some of the shards, in the order of an index."""
+
+        files, rows = tuple(self.files[i] for i in index), tuple(self.rows[i] for i in index)
+        return dataclasses.replace(self, files=files, rows=rows)
+
+    def reshape(self, shape: Sequence[int]) -> "Shards":
+        r"""Returns the same values as samples of another shape."""
+
+        return dataclasses.replace(self, shape=tuple(shape), flat=True)
+
+    def hold_out(self, share: float, seed: int) -> tuple["Shards", "Shards"]:
+        r"""Draws which shards are kept and which are held out, about a share of them.
+
+        Raises:
+            ValueError: If there are fewer than two shards.
+        """
+
+        s = len(self.files)
+        if s < 2:
+            raise ValueError(
+                "Shards are held out as a whole, so there have to be 2 or more, but there is 1; "
+                "validation_size=0 holds none back."
+            )
+        order = torch.randperm(s, generator=stream(seed, "holdout")).tolist()
+        n = min(s - 1, max(1, round(share * s)))
+        return self.select_shards(sorted(order[n:])), self.select_shards(sorted(order[:n]))
+
+    def parts(self, start: int, stop: int) -> Iterator[Part]:
+        r"""Reads rows from one number to another, as they are stored, and opens no shard before.
+
+        Arguments:
+            start: The first row.
+            stop: The row after the last.
+
+        Raises:
+            DataError: If a row can't be read, or is unlike the first ones.
+        """
+
+        ends = list(itertools.accumulate(self.rows))
+        i = next((i for i, end in enumerate(ends) if end > start), len(ends))
+        if start >= stop or i == len(ends):
+            return
+        at, skipped = start, start - (ends[i] - self.rows[i])
+        with hub.broken(f"The shards from {self.files[i]} on"):
+            data = streamed(self.files[i:], self.features, self.label, picture=self.picture)
+            for rows in data.skip(skipped).iter(TOGETHER):
+                part = self.read(rows, at)
+                yield part.taken(slice(stop - at))
+                at += len(part.x)
+                if at >= stop:
+                    return
+        raise DataError(f"The shards have to have {stop:,} rows, as counted, but have {at:,}.")
+
+    def read(self, rows: Mapping[str, Any], at: int) -> Part:
+        r"""Brings rows under the contract."""
+
+        x = torch.from_numpy(self.pictures(rows, at) if self.picture else self.numbers(rows, at))
+        if self.flat and x[0].numel() == math.prod(self.shape):
+            x = x.reshape(-1, *self.shape)
+        if self.shape and x.shape[1:] != self.shape:
+            raise DataError(
+                f"All samples must have one shape, got {self.shape} first and "
+                f"{tuple(x.shape[1:])} in rows {at:,} to {at + len(x) - 1:,}."
+            )
+        try:
+            check_finite(x)
+        except DataError as error:
+            raise DataError(f"From row {at:,} on: {error}") from None
+        if self.label is None:
+            return Part(x, None)
+        labels = np.array([np.nan if v is None else v for v in rows[self.label]])
+        if labels.dtype.kind not in "iubf":
+            raise DataError(f"The label column {self.label!r} has to hold whole numbers.")
+        where = self.files[0].parent
+        labels = whole(where, self.label, labels.astype(float), lambda i: f"row {at + i}")
+        return Part(x, torch.from_numpy(labels))
+
+    def pictures(self, rows: Mapping[str, Any], at: int) -> NDArray[np.uint8]:
+        r"""Decodes images, gray ones with three channels where the first ones have them."""
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            found = [
+                hub.decoded(item, self.framing or Framing()) for item in rows[self.features[0]]
+            ]
+        for i, image in enumerate(found):
+            if isinstance(image, str):
+                raise DataError(f"The image in row {at + i:,} cannot be read ({image}).")
+        images = [image for image in found if not isinstance(image, str)]
+        channels = self.shape[0] if self.shape else max(len(image) for image in images)
+        shapes = {(max(channels, len(image)), *image.shape[1:]) for image in images}
+        if len(shapes) > 1:
+            a, b = sorted(shapes)[:2]
+            raise DataError(
+                f"All images must have one size, got {a} and {b} in rows {at:,} to "
+                f"{at + len(images) - 1:,}: give --image-size (image_size=...)."
+            )
+        return np.stack([np.broadcast_to(image, next(iter(shapes))) for image in images])
+
+    def numbers(self, rows: Mapping[str, Any], at: int) -> NDArray[Any]:
+        r"""Puts numbers beside each other; one column of arrays keeps its shape."""
+
+        columns = [np.asarray(rows[name]) for name in self.features]
+        if any(column.dtype.kind not in "uifb" for column in columns):
+            raise DataError(f"Rows {at:,} to {at + len(columns[0]) - 1:,} have no number in some.")
+        if len(columns) == 1 and columns[0].ndim > 1:  # the library makes int64 of bytes
+            return columns[0].astype(np.uint8 if self.dtype == torch.uint8 else np.float32)
+        flat = [column.reshape(len(column), -1) for column in columns]
+        return np.concatenate(flat, axis=1).astype(np.float32)
+
+
+@final
+class ShardBatches(Batches):
+    r"""Batches of samples in shards, in an order that seed and epoch give.
+
+    Arguments:
+        shards: The shards.
+        batch_size: The number of samples in a batch, of all ranks together.
+        seed: The seed of the order.
+        drop_last: Whether the last batch is left out if it is smaller.
+        block: The rows W that are shuffled together, and held in memory. If :py:`None`, 10,000,
+            or as many as 64 MiB hold.
+
+    Raises:
+        ValueError: If there would be no batch, or a block no row.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        drop_last: bool = False,
+        block: int | None = None,
+    ) -> None:
+        check_batch_size(batch_size, len(shards), drop_last)
+        if block is not None and block < 1:
+            raise ValueError(f"block must be at least 1, got {block}.")
+        self.shards, self.batch_size, self.seed = shards, batch_size, seed
+        self.shape = shards.shape
+        self.n = len(shards) - len(shards) % batch_size * drop_last
+        row = math.prod(shards.shape) * shards.dtype.itemsize
+        self.block = block or max(1, min(BLOCK_ROWS, BLOCK_BYTES // row))
+        self.rank, self.ranks = 0, 1
+
+    def __len__(self) -> int:
+        return -(-self.n // self.batch_size)
+
+    def of_rank(self, rank: int, ranks: int) -> "ShardBatches":
+        r"""Returns the batches of which a rank reads its own rows, from shards of its own."""
+
+        alike = copy.copy(self)
+        alike.rank, alike.ranks = rank, ranks
+        return alike
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        r"""Iterates over the batches of an epoch.
+
+        Arguments:
+            epoch: The number of the epoch, from 0.
+            start: The number of the batch to begin at; shards before it are not opened.
+        """
+
+        sizes = [self.own(i, self.rank) for i in range(len(self))]
+        before = sum(self.own(i, r) for r in range(self.rank) for i in range(len(self)))
+        rows = self.shuffled(epoch, before, before + sum(sizes), skip=sum(sizes[:start]))
+        for part in cut(rows, iter(sizes[start:]), empty=self.shape):
+            yield Batch(to_float(part.x), part.labels)
+
+    def own(self, i: int, rank: int) -> int:
+        r"""Returns how many rows of batch i a rank has."""
+
+        m = min(self.batch_size, self.n - i * self.batch_size)
+        return m // self.ranks + (rank < m % self.ranks)
+
+    def shuffled(self, epoch: int, start: int, stop: int, skip: int) -> Iterator[Part]:
+        r"""Yields shuffled blocks of a part of an epoch's sequence, but for the first rows."""
+
+        s = len(self.shards.files)
+        order = torch.randperm(s, generator=stream(self.seed, "shards", epoch)).tolist()
+        shards = self.shards.select_shards(order)
+        first = start + skip // self.block * self.block
+        sizes = (min(self.block, stop - at) for at in range(first, stop, self.block))
+        blocks = cut(shards.parts(first, stop), sizes)
+        for at, part in zip(range(first, stop, self.block), blocks, strict=False):
+            generator = stream(self.seed, "block", epoch, at)
+            kept = torch.randperm(len(part.x), generator=generator)[max(0, start + skip - at) :]
+            yield part.taken(kept)
+
+
+def cut(
+    parts: Iterator[Part], sizes: Iterator[int], empty: tuple[int, ...] = ()
+) -> Iterator[Part]:
+    r"""Cuts parts that come in some sizes into parts of others, the last one perhaps smaller."""
+
+    rest: Part | None = None
+    for size in sizes:
+        taken: list[Part] = []
+        while (left := size - sum(len(part.x) for part in taken)) > 0:
+            if rest is None or not len(rest.x):
+                rest = next(parts, None)
+                if rest is None:
+                    break
+            taken.append(rest.taken(slice(left)))
+            rest = rest.taken(slice(left, None))
+        if size and not taken:
+            return
+        yield joined(taken) if size else Part(torch.zeros(0, *empty), NO_LABELS)
+
+
+def joined(parts: Sequence[Part]) -> Part:
+    r"""Joins rows; a part alone is not copied."""
+
+    if len(parts) == 1:
+        return parts[0]
+    labels = [part.labels for part in parts if part.labels is not None]
+    return Part(torch.cat([part.x for part in parts]), torch.cat(labels) if labels else None)
+
+
+# --- what there is
+
+
+def shards_in(folder: Path) -> tuple[Path, ...]:
+    r"""Lists the shards of a folder, all of one kind.
+
+    Raises:
+        ValueError: If there is no such folder.
+        DataError: If there is no shard, or there are both kinds.
+    """
+
+    if not folder.is_dir():
+        raise ValueError(f"source must be {PREFIX}FOLDER, but {folder} is no folder.")
+    found = sorted(f for f in folder.iterdir() if f.suffix in FORMATS and f.name[0] != ".")
+    kinds = {file.suffix for file in found}
+    if len(kinds) != 1:
+        raise DataError(
+            f"{folder} must hold shards, .parquet or .tar files of one kind, got "
+            f"{'both' if kinds else 'none'}."
+        )
+    return tuple(file.absolute() for file in found)
+
+
+def count(file: Path) -> int:
+    r"""Counts the rows of a shard: a Parquet file says it, of an archive the names are read."""
+
+    hub.library()
+    with reading(file):
+        if file.suffix == ".parquet":
+            from pyarrow import parquet  # comes with the library, half a second to import
+
+            return int(parquet.read_metadata(file).num_rows)
+        with tarfile.open(file, "r:") as archive:
+            names = (member.name for member in archive if member.isfile())
+            keys = (key_of(name) for name in names)
+            return sum(1 for key, _ in itertools.groupby(k for k in keys if k is not None))
+
+
+def key_of(name: str) -> str | None:
+    r"""Returns what the files of one sample share: their name up to the first point.
+
+    Example:
+        >>> key_of("a/0001.seg.png"), key_of("a/README")
+        ('a/0001', None)
+    """
+
+    folder, _, last = name.rpartition("/")
+    stem, point, _ = last.partition(".")
+    return f"{folder}/{stem}" if point and stem and "." not in folder else None
+
+
+def streamed(
+    files: Sequence[Path],
+    features: Sequence[str] = (),
+    label: str | None = None,
+    *,
+    picture: bool = False,
+) -> Any:  # noqa: ANN401 - a data set of the library
+    r"""Opens shards as one stream, of the columns that are wanted, images as they are stored."""
+
+    lib, kind = hub.library(), FORMATS[files[0].suffix]
+    data = lib.load_dataset(kind, data_files=list(map(str, files)), split="train", streaming=True)
+    if not features:
+        return data
+    data = data.select_columns([*features, *([] if label is None else [label])])
+    if picture:
+        return data.cast_column(features[0], lib.Image(decode=False))
+    return data.with_format("numpy")
+
+
+def label_of(features: Mapping[str, Any], columns: Sequence[str] | None) -> str | None:
+    r"""Returns the only column of classes, or that of an archive's classes."""
+
+    own = hub.own_label(features, columns)
+    return "cls" if own is None and "cls" in features and "cls" not in (columns or ()) else own
+
+
+def is_feature(features: Mapping[str, Any], name: str, columns: Sequence[str] | None) -> bool:
+    r"""Tells whether a column holds numbers, and is no index that pandas wrote."""
+
+    kept = columns is not None or not name.startswith(hub.INDEX)
+    return kept and hub.is_numbers(features[name], columns is not None)

@@ -1,0 +1,258 @@
+"""Shards are streamed: each row once, in an order that can be entered anywhere."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from swae import SWAE
+from swae.checkpoint import latest_checkpoint
+from swae.data import DataError
+from swae.shards import ShardBatches, Shards, count
+
+datasets = pytest.importorskip("datasets")
+pyarrow = pytest.importorskip("pyarrow")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+SIZES = (7, 0, 13, 10, 11)
+N = sum(SIZES)
+
+
+def numbered(folder, sizes=SIZES):
+    """Writes a column of numbers that are the rows' own, and one of labels."""
+    at = 0
+    for i, size in enumerate(sizes):
+        rows = np.arange(at, at + size)
+        table = pyarrow.table({"a": rows / 100, "b": rows.astype(np.float32), "kind": rows % 3})
+        parquet.write_table(table, folder / f"part-{i}.parquet")
+        at += size
+    return Shards.open(folder, label_column="kind")
+
+
+def archived(folder, sizes=(4, 6), edge=8, colour=False):
+    at = 0
+    for i, size in enumerate(sizes):
+        with tarfile.open(folder / f"{i}.tar", "w") as archive:
+            for j in range(at, at + size):
+                pixels = np.full((edge, edge, 3) if colour else (edge, edge), j, np.uint8)
+                file = io.BytesIO()
+                Image.fromarray(pixels).save(file, "PNG")
+                for suffix, content in (("png", file.getvalue()), ("cls", b"%d" % (j % 2))):
+                    info = tarfile.TarInfo(f"set/{j:04}.{suffix}")
+                    info.size = len(content)
+                    archive.addfile(info, io.BytesIO(content))
+        at += size
+    return folder
+
+
+def rows_of(batches, epoch=0, start=0):
+    return [batch.x[:, 1].int().tolist() for batch in batches.epoch(epoch, start)]
+
+
+def flat(batches):
+    return [row for batch in batches for row in batch]
+
+
+def test_rows_are_read_in_order(tmp_path):
+    shards = numbered(tmp_path)
+    assert (len(shards), shards.shape, shards.columns) == (N, (2,), ("a", "b"))
+    x = torch.cat(list(shards.chunks(4)))
+    assert x[:, 1].tolist() == list(range(N))
+    assert [len(part) for part in shards.chunks(20)] == [20, 20, 1]
+    assert shards.first(9).labels.tolist() == [0, 1, 2] * 3
+
+
+@pytest.mark.parametrize("block", [1, 4, 10, 1000, None])
+@pytest.mark.parametrize("ranks", [1, 2, 3, 8])
+def test_each_row_is_read_once_by_one_rank(tmp_path, block, ranks):
+    batches = ShardBatches(numbered(tmp_path), 6, block=block)
+    parts = [rows_of(batches.of_rank(rank, ranks)) for rank in range(ranks)]
+    assert sorted(flat(row for part in parts for row in part)) == list(range(N))
+    for i, together in enumerate(zip(*parts, strict=True)):
+        sizes = list(map(len, together))
+        assert sum(sizes) == min(6, N - 6 * i)
+        assert max(sizes) - min(sizes) <= 1
+
+
+def test_the_order_is_a_function_of_seed_and_epoch(tmp_path):
+    shards = numbered(tmp_path)
+    before = torch.get_rng_state()
+    orders = [
+        flat(rows_of(ShardBatches(shards, 6, seed=seed, block=8), epoch))
+        for seed, epoch in ((0, 0), (0, 0), (0, 1), (1, 0))
+    ]
+    assert torch.equal(before, torch.get_rng_state())
+    assert orders[0] == orders[1]
+    assert len({tuple(order) for order in orders}) == 3
+    assert all(sorted(order) == list(range(N)) for order in orders)
+
+
+@pytest.mark.parametrize("start", range(8))
+@pytest.mark.parametrize("rank", [0, 1])
+def test_it_goes_on_at_any_batch(tmp_path, start, rank):
+    batches = ShardBatches(numbered(tmp_path), 6, block=8).of_rank(rank, 2)
+    assert rows_of(batches, 3, start) == rows_of(batches, 3)[start:]
+
+
+def test_shards_before_the_start_are_not_opened(tmp_path):
+    shards = numbered(tmp_path)
+    shards.files[0].write_bytes(b"broken since")
+    assert next(shards.parts(20, N)).x[0, 1] == 20
+    with pytest.raises(DataError, match=r"part-0.parquet on cannot be read"):
+        next(shards.parts(0, N))
+
+
+def test_the_last_batch_may_be_left_out(tmp_path):
+    batches = ShardBatches(numbered(tmp_path), 6, drop_last=True)
+    assert (len(batches), batches.n) == (6, 36)
+    assert list(map(len, rows_of(batches))) == [6] * 6
+
+
+def test_labels_stay_with_their_rows(tmp_path):
+    for batch in ShardBatches(numbered(tmp_path), 6, block=8).epoch(0):
+        assert torch.equal(batch.labels, batch.x[:, 1].long() % 3)
+
+
+def test_archives_of_images(tmp_path):
+    shards = Shards.open(archived(tmp_path))
+    assert (len(shards), shards.shape, shards.dtype) == (10, (1, 8, 8), torch.uint8)
+    assert torch.cat(list(shards.chunks(3)))[:, 0, 0, 0].tolist() == list(range(10))
+    assert shards.first(10).labels.tolist() == [0, 1] * 5
+    batch = next(ShardBatches(shards, 10).epoch(0))
+    assert batch.x.dtype == torch.float32
+    assert batch.x.max() == 9 / 255
+
+
+def test_images_are_framed_and_gray_ones_repeated(tmp_path):
+    archived(tmp_path, colour=True)
+    first = tmp_path / "0.tar"
+    shards = Shards.open(tmp_path, image_size=4, crop=6)
+    assert shards.shape == (3, 4, 4)
+    archived(tmp_path, sizes=(4,))
+    assert first.exists()
+    assert next(shards.parts(0, 4)).x.shape == (4, 3, 4, 4)
+
+
+def arrays(folder, dtype):
+    values = np.arange(2 * 6 * 6).reshape(2, 6, 6).astype(dtype)
+    features = datasets.Features({"x": datasets.Array2D((6, 6), dtype)})
+    data = datasets.Dataset.from_dict({"x": list(values)}, features=features)
+    data.to_parquet(str(folder / "x.parquet"))
+    return values
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_arrays_keep_shape_and_bytes(tmp_path, dtype):
+    values = arrays(tmp_path, dtype)
+    shards = Shards.open(tmp_path)
+    assert str(shards.dtype) == f"torch.{dtype}"
+    np.testing.assert_array_equal(next(shards.chunks(5)).numpy(), values)
+
+
+def blobs(folder, n=240, shards=4):
+    rng = np.random.default_rng(0)
+    x = rng.random((n, 6), dtype=np.float32)
+    for i, part in enumerate(np.array_split(x, shards)):
+        columns = {f"c{j}": part[:, j] for j in range(6)}
+        parquet.write_table(pyarrow.table(columns), folder / f"{i}.parquet")
+    return x
+
+
+def test_an_estimator_is_fitted_to_shards(tmp_path):
+    x = torch.from_numpy(blobs(tmp_path))
+    shards = Shards.open(tmp_path)
+    model = SWAE(max_epochs=2, batch_size=50).fit(shards)
+    assert len(model.validation_) == 60  # one of the four
+    assert model.samples_per_epoch_ == 180
+    np.testing.assert_allclose(model.transform(shards), model.transform(x), rtol=1e-5, atol=1e-6)
+    assert model.score(shards) == pytest.approx(model.score(x), rel=1e-5)
+    assert model.evaluate(shards).n == 240
+    assert list(model.feature_names_in_) == [f"c{j}" for j in range(6)]
+
+
+def test_a_run_over_shards_resumes_exactly(tmp_path):
+    blobs(tmp_path)
+    shards = Shards.open(tmp_path)
+    settings = {"max_epochs": 3, "batch_size": 50, "patience": 3, "validation_size": 0.25}
+    whole = SWAE(**settings).fit(shards)
+    cut = SWAE(**settings)
+    next(iter(cut.fit_epochs(shards)))
+    cut.save_checkpoint(tmp_path / "run")
+    resumed = SWAE(**settings)
+    for _ in resumed.fit_epochs(shards, checkpoint=latest_checkpoint(tmp_path / "run")):
+        pass
+    for a, b in zip(
+        whole.autoencoder_.state_dict().values(),
+        resumed.autoencoder_.state_dict().values(),
+        strict=True,
+    ):
+        assert torch.equal(a, b)
+    (tmp_path / "3.parquet").unlink()
+    with pytest.raises(DataError, match="not what the checkpoint was trained on"):
+        cut.fit_epochs(Shards.open(tmp_path), checkpoint=latest_checkpoint(tmp_path / "run"))
+
+
+def test_flat_rows_may_be_images(tmp_path):
+    blobs(tmp_path)
+    model = SWAE(max_epochs=1, image_shape=(1, 2, 3), network="mlp").fit(Shards.open(tmp_path))
+    assert model.sample_shape_ == (1, 2, 3)
+    assert model.transform(Shards.open(tmp_path)).shape == (240, 2)
+
+
+def test_an_archive_is_counted_as_the_library_reads_it(tmp_path):
+    path = tmp_path / "0.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in ("a/1.png", "a/1.seg.png", "a/2.png", "README", "b/1.png", "b.c/1.png"):
+            archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+    assert count(path) == 3
+
+
+@pytest.mark.parametrize("break_", ["image", "number", "size"])
+def test_a_row_that_is_none_is_refused_with_its_number(tmp_path, break_):
+    if break_ == "number":
+        shards = numbered(tmp_path)
+        table = pyarrow.table({"a": [0.5, np.nan], "b": [0.0, 1.0], "kind": [0, 0]})
+        parquet.write_table(table, shards.files[0])
+        expected = "finite in float32.*row 1"
+    else:
+        archived(tmp_path, sizes=(3,))
+        shards = Shards.open(tmp_path)
+        if break_ == "size":
+            archived(tmp_path, sizes=(3,), edge=9)
+            expected = "one shape, got"
+        else:
+            content = shards.files[0].read_bytes().replace(b"IDAT", b"IDAX", 1)
+            shards.files[0].write_bytes(content)
+            expected = "image in row 0 cannot be read"
+    with pytest.raises(DataError, match=expected):
+        next(shards.parts(0, 3))
+
+
+def test_what_is_no_folder_of_shards_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="is no folder"):
+        Shards.open(tmp_path / "none")
+    with pytest.raises(DataError, match="got none"):
+        Shards.open(tmp_path)
+    (tmp_path / "x.parquet").write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"x.parquet cannot be read"):
+        Shards.open(tmp_path)
+    (tmp_path / "y.tar").write_bytes(b"nothing")
+    with pytest.raises(DataError, match="got both"):
+        Shards.open(tmp_path)
+
+
+def test_what_shards_can_not_do_is_refused(tmp_path):
+    shards = numbered(tmp_path)
+    with pytest.raises(ValueError, match="conditional wants to know all labels"):
+        SWAE(conditional=True).fit(shards)
+    with pytest.raises(ValueError, match="there have to be 2 or more"):
+        SWAE(validation_size=0.1).fit(shards.select_shards([0]))
+    with pytest.raises(ValueError, match="nothing"):
+        Shards.open(tmp_path, columns=["nothing"])
+    with pytest.raises(ValueError, match="holds no images"):
+        Shards.open(tmp_path, image_size=8)
+    with pytest.raises(ValueError, match="block must be at least 1"):
+        ShardBatches(shards, 5, block=0)
