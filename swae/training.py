@@ -150,7 +150,7 @@ def train_epochs(
     rank, ranks = fabric.global_rank, fabric.world_size
     if ranks > 1 and micro_batch_size is not None:
         raise ValueError(
-            f"micro_batch_size wants one device, but there are {ranks}, each of which has its part "
+            f"micro_batch_size wants one device, but there are {ranks}, each with its part "
             "of the batch; leave it out."
         )
     batches = batches.of_rank(rank, ranks) if ranks > 1 else batches

@@ -136,7 +136,7 @@ def test_dropout_draws_the_same_in_both_passes(weight):
     z = torch.cat(codes)
     generator = stream(0, "penalty")
     value = b.latent_loss(z, generator=generator)
-    factor = b.weigh(z, None, {"all": total, "penalty": value}, generator)
+    factor = b.weigh(z, None, {"all": total, "penalty": value}, generator, len(z))
     (total + factor * value).backward()
     torch.testing.assert_close(gradient(a), gradient(b), rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(parts.total, (total + factor * value).detach())
