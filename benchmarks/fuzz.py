@@ -450,7 +450,7 @@ def fuzz(
         for name in names:  # as they are: the bombs and pickles among them
             one((name, loader.files[name]))
         while time.monotonic() < end and sum(counts.values()) < examples:
-            most = min(2000, examples - sum(counts.values()))
+            most = min(200, examples - sum(counts.values()))
             test = settings(
                 max_examples=most,
                 deadline=None,

@@ -255,11 +255,12 @@ def check_readable(path: Path) -> None:
     the screen where one is damaged. Here that is an error.
     """
 
-    words = [sys.executable, "-c", PROBE, str(path)]
+    words = [sys.executable, "-P", "-c", PROBE, str(path)]  # -P: nothing of the current folder
     env = {**os.environ, "RUST_BACKTRACE": "0"}
     probe = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, env=env)
     if probe.returncode != 0:
-        lines = probe.stderr.decode("utf-8", "replace").strip().splitlines()
+        said = probe.stderr.decode("utf-8", "replace").strip()
+        lines = said.splitlines() or [f"its reader ended with {probe.returncode}"]
         why = next((line for line in reversed(lines) if "memory allocation" in line), lines[-1])
         raise DataError(f"{path} cannot be read ({why}): replace it by an intact one.")
 

@@ -305,3 +305,29 @@ def test_names_are_split_at_commas(text, names):
 def test_empty_names(text):
     with pytest.raises(ValueError, match="--columns has to be names"):
         columns.split_names(text)
+
+
+@pytest.mark.parametrize(
+    ("probe", "sentence"),
+    [
+        ("import os; os.abort()", r"its reader ended with -6"),
+        (
+            "import os, sys; print('memory allocation of 9 bytes failed', file=sys.stderr, "
+            "flush=True); print('  0: stack', file=sys.stderr, flush=True); os.abort()",
+            r"memory allocation of 9 bytes failed",
+        ),
+    ],
+)
+def test_a_file_that_ends_its_reader_is_refused(tmp_path, monkeypatch, probe, sentence):
+    """polars aborts the process at some pages; so another one reads first."""
+    monkeypatch.setattr(tables, "PROBE", probe)
+    pl.DataFrame({"a": [1.0, 2.0]}).write_parquet(tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=rf"a\.parquet cannot be read \({sentence}\): replace"):
+        tables.read(tmp_path / "a.parquet")
+
+
+def test_the_reader_runs_nothing_of_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "polars.py").write_text("raise SystemExit(1)")
+    pl.DataFrame({"a": [1.0, 2.0]}).write_parquet(tmp_path / "a.parquet")
+    monkeypatch.chdir(tmp_path)
+    assert len(tables.read(tmp_path / "a.parquet")) == 2
