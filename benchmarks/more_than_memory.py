@@ -166,6 +166,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gib", type=float, default=1.0, help="Memory of the process.")
     parser.add_argument("--folder", type=Path, default=None)
+    parser.add_argument("--sets", nargs="*", default=["array", "shards"])
     parser.add_argument("--child", choices=list(STEPS), default=None)
     parser.add_argument("--model", type=Path, default=None)
     parser.add_argument("--limit", type=int, default=0)
@@ -187,7 +188,8 @@ def main() -> None:
         print("| set | step | seconds | own memory, MiB | files mapped, MiB | came to |")
         print("|---|---|---|---|---|---|")
         sets = {"array": (home / "x.npy", write_array), "shards": (home / "shards", write_shards)}
-        for what, (path, write) in sets.items():
+        for what in args.sets:
+            path, write = sets[what]
             write(path, n)
             for step in STEPS:
                 row = run(step, path, home / f"model of {what}", limit)

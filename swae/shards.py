@@ -411,12 +411,35 @@ class ShardBatches(Batches):
         order = torch.randperm(s, generator=stream(self.seed, "shards", epoch)).tolist()
         shards = self.shards.select_shards(order)
         first = start + skip // self.block * self.block
-        sizes = (min(self.block, stop - at) for at in range(first, stop, self.block))
-        blocks = cut(shards.parts(first, stop), sizes)
-        for at, part in zip(range(first, stop, self.block), blocks, strict=False):
+        blocks = [(at, min(self.block, stop - at)) for at in range(first, stop, self.block)]
+        sizes = (min(TOGETHER, n - i) for _, n in blocks for i in range(0, n, TOGETHER))
+        rows = cut(shards.parts(first, stop), sizes)
+        for at, n in blocks:
             generator = stream(self.seed, "block", epoch, at)
-            kept = torch.randperm(len(part.x), generator=generator)[max(0, start + skip - at) :]
-            yield part.taken(kept)
+            yield scattered(rows, torch.randperm(n, generator=generator)).taken(
+                slice(max(0, start + skip - at), None)
+            )
+
+
+def scattered(rows: Iterator[Part], order: Tensor) -> Part:
+    r"""Reads as many rows as an order has and puts each at once where it belongs.
+
+    A block is the most that is held, so nothing of it is held twice.
+    """
+
+    place, at = order.argsort(), 0
+    part = next(rows)
+    x = part.x.new_empty(len(order), *part.x.shape[1:])
+    labels = None if part.labels is None else part.labels.new_empty(len(order))
+    while True:
+        where = place[at : at + len(part.x)]
+        x[where] = part.x
+        if labels is not None and part.labels is not None:
+            labels[where] = part.labels
+        at += len(part.x)
+        if at >= len(order):
+            return Part(x, labels)
+        part = next(rows)
 
 
 def cut(
