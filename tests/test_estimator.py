@@ -627,7 +627,9 @@ def laplace():
 def test_what_a_file_can_not_hold_is_passed_again(tmp_path, name, value):
     model = small(**{name: value}).fit(vectors())
     model.save(tmp_path)
-    with pytest.raises(ValueError, match=f"your own {name} .*can't hold: pass {name}= to load"):
+    with pytest.raises(
+        ValueError, match=rf"your own {name} \(a .*no file can hold: .* {name}=\.\.\."
+    ):
         SWAE.load(tmp_path)
     loaded = SWAE.load(tmp_path, **{name: value})
     np.testing.assert_array_equal(loaded.sample(5), model.sample(5))
@@ -715,7 +717,7 @@ HOSTILE = {
     "empty shape": (edited(shape=[]), "do not fit its configuration"),
     "huge shape": (edited(shape=[10**9, 10**9]), "do not fit its configuration"),
     "huge image": (edited(shape=[1, 10**9, 10**9]), "do not fit its configuration"),
-    "endless shape": (edited(shape=[10**30]), "do not fit its configuration"),
+    "endless shape": (edited(shape=[10**30]), "no model's configuration"),
     "no epochs": (edited(epochs="x"), "config.json is no model's configuration"),
     "no params": (edited(params=[]), "config.json is no model's configuration"),
     "unknown": (params(run="rm"), "config.json is no model's configuration"),
