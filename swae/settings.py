@@ -280,5 +280,6 @@ def limits(train: Samples | Shards | LoaderBatches) -> tuple[float, float]:
     r"""Returns the least and the greatest value."""
 
     parts = [next(train.epoch(0)).x] if isinstance(train, LoaderBatches) else train.blocks()
-    ends = torch.stack([torch.stack(part.aminmax()) for part in parts])
-    return float(ends[:, 0].min()), float(ends[:, 1].max())
+    # Plain numbers: tensors that are kept would lie between the places of the parts.
+    ends = [tuple(map(float, part.aminmax())) for part in parts]
+    return min(low for low, _ in ends), max(high for _, high in ends)
