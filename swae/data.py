@@ -630,6 +630,15 @@ class LoaderBatches(Batches):
     def __len__(self) -> int:
         return len(self.loader)
 
+    def of_rank(self, rank: int, ranks: int) -> "Batches":
+        if getattr(self.loader.sampler, "num_replicas", 1) > 1:
+            raise ValueError(
+                "A data loader has to give whole batches, of which each rank takes its part, but "
+                "its sampler shares them out already; give the dataset, or a loader without a "
+                "DistributedSampler."
+            )
+        return super().of_rank(rank, ranks)
+
     def epoch(self, epoch: int) -> Iterator[Batch]:
         for number, batch in enumerate(self._fetches(epoch)):
             if batch.x.shape[1:] != self.shape:

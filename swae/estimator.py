@@ -101,6 +101,7 @@ from .training import (
     Precision,
     Progress,
     Schedule,
+    check_ranks,
     device_for,
     fabric_for,
     make_optimizer,
@@ -402,6 +403,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         if fresh:
             start_at_data_(model, settings, given.train, batches)
         fabric = fabric_for(self.device, settings["precision"])
+        check_ranks(model, fabric.world_size, self.micro_batch_size)
         kept = some_of(batches, KEPT, self.random_state)
 
         self._forget()

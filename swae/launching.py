@@ -22,7 +22,6 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from types import FrameType
 from typing import NamedTuple
 
@@ -64,6 +63,10 @@ def place_of(environment: Mapping[str, str]) -> Place | None:
     return Place(rank, int(environment.get("LOCAL_RANK", rank)), world) if world > 1 else None
 
 
+SAVING = 60.0
+r"""The seconds that rank 0 has to write what it kept, when it is asked to end."""
+
+
 def launch(command: Sequence[str], devices: int, nodes: int = 1) -> int:
     r"""Runs a command once for each device of this node, and waits for all.
 
@@ -89,7 +92,9 @@ def launch(command: Sequence[str], devices: int, nodes: int = 1) -> int:
     before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         for environment in environments(devices, nodes):
-            ranks.append(subprocess.Popen(command, env={**os.environ, **environment}))
+            # A group of its own each: a terminal's Ctrl-C is for the launcher to pass on, once.
+            one = {**os.environ, **environment}
+            ranks.append(subprocess.Popen(command, env=one, process_group=0))
         return wait_for(ranks, asked)
     finally:
         end(ranks, 0.0)
@@ -146,9 +151,10 @@ def wait_for(ranks: Sequence[subprocess.Popen[bytes]], asked: list[int]) -> int:
         if asked:
             # The first one writes, and may need the others to come to an end.
             ranks[0].send_signal(asked[0])
-            with suppress(subprocess.TimeoutExpired):
-                ranks[0].wait(GRACE)
-            end(ranks, 1.0)
+            until = time.monotonic() + SAVING
+            while ranks[0].poll() is None and len(asked) == 1 and time.monotonic() < until:
+                time.sleep(0.05)
+            end(ranks, 1.0 if len(asked) == 1 else 0.0)  # at once, if somebody asks again
             return 128 + asked[0]
         time.sleep(0.05)
     return code_of([rank.poll() for rank in ranks])

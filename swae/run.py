@@ -35,7 +35,7 @@ from .plain_yaml import read_yaml
 from .storage import home_of, is_model
 from .writing import append_line, write_file
 
-RESUMABLE = ("data_dir", "device", "log")
+RESUMABLE = ("data_dir", "device", "micro_batch_size", "log")
 r"""Settings that may change on the way: where things are, and who is told."""
 
 

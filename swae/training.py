@@ -23,6 +23,7 @@ __all__ = [
     "Optimizer",
     "Precision",
     "Schedule",
+    "check_ranks",
     "fabric_for",
     "make_optimizer",
     "precision_for",
@@ -148,11 +149,7 @@ def train_epochs(
     step = start * len(batches) if steps is None else steps
     total = max_epochs * len(batches)
     rank, ranks = fabric.global_rank, fabric.world_size
-    if ranks > 1 and micro_batch_size is not None:
-        raise ValueError(
-            f"micro_batch_size wants one device, but there are {ranks}, each with its part "
-            "of the batch; leave it out."
-        )
+    check_ranks(model, ranks, micro_batch_size)
     batches = batches.of_rank(rank, ranks) if ranks > 1 else batches
 
     for index in range(start, max_epochs):
@@ -200,6 +197,28 @@ def train_epochs(
         seconds = time.perf_counter() - began
 
         yield Epoch(index + 1, step, seconds, means.pop("loss"), means, rate)
+
+
+def check_ranks(model: nn.Module, ranks: int, micro_batch_size: int | None) -> None:
+    r"""Refuses what several ranks can't do as one would.
+
+    Raises:
+        ValueError: If batches are to pass in parts, or the penalty knows nothing of other ranks.
+    """
+
+    if ranks == 1:
+        return
+    if micro_batch_size is not None:
+        raise ValueError(
+            f"micro_batch_size wants one device, but there are {ranks}, each with its part "
+            "of the batch; leave it out."
+        )
+    penalty = getattr(model, "penalty", None)
+    if penalty is not None and not hasattr(penalty, "group"):
+        raise ValueError(
+            f"Several ranks want a penalty that matches the codes of all, but {type(penalty)} has "
+            "no attribute group; swae.distributed says how one gathers them."
+        )
 
 
 def own(rank: int) -> tuple[int, ...]:

@@ -66,9 +66,11 @@ class Watched(Iterator[Any]):
     """
 
     def __init__(self, loader: DataLoader[Any]) -> None:
-        before = set() if loader.persistent_workers else set(mp.active_children())
+        before = set(mp.active_children())
         self.items, self.own = iter(loader), loader.timeout
-        self.children = [child for child in mp.active_children() if child not in before]
+        new = [child for child in mp.active_children() if child not in before]
+        # Those that outlive an epoch are not new, and nothing public tells them from others.
+        self.children = list(getattr(self.items, "_workers", new))
         self.verdict: str | None = None
 
     def __next__(self) -> Any:  # noqa: ANN401 - whatever the loader collates
@@ -106,7 +108,7 @@ class Watched(Iterator[Any]):
             now, before, used = time.monotonic(), used, self.work()
             if used != before:
                 moved = now
-            if now - moved > PATIENCE:
+            if now - moved > PATIENCE and any(used):  # where somebody counts what they do
                 self.verdict = (
                     f"The data loader's processes ({self.pids}) have given no batch for "
                     f"{now - began:.0f} s and did nothing in the last {PATIENCE:g}; "

@@ -16,11 +16,14 @@ import ranks as cases
 import torch
 from safetensors.torch import load_file
 
-from swae import SlicedWassersteinLoss, Uniform
+from swae import Autoencoder, SlicedWassersteinLoss, Uniform
+from swae.checkpoint import checkpoints
 from swae.cli import main
 from swae.data import ArrayBatches, LoaderBatches, PartBatches, as_samples
 from swae.distributed import ALONE, Ranks, check_group, meet
 from swae.launching import code_of, environments, free_port, launch, place_of
+from swae.manifest import read_folder
+from swae.training import check_ranks
 
 SCRIPT = Path(cases.__file__)
 PATIENCE = 120  # seconds after which a hang is a failure
@@ -387,7 +390,8 @@ def test_a_rank_that_is_terminated_ends_the_run(tmp_path):
     assert "rank 1 was ended by signal 15" in said
     assert "Traceback" not in said
     assert not is_running(pid)
-    assert not list(run.glob("checkpoints/*"))  # none saved: all failed
+    # Rank 0 may have had the time to write what it kept; then it is whole.
+    assert all(map(read_folder, checkpoints(run / "checkpoints")))
 
 
 def rank_of(launcher, rank):
@@ -398,3 +402,44 @@ def rank_of(launcher, rank):
         for pid in children
         if f"\0RANK={rank}\0" in Path(f"/proc/{pid}/environ").read_text()
     )
+
+
+# ----- what several ranks can't do is refused before anything is touched
+
+
+class Own(torch.nn.Module):
+    """A penalty that knows nothing of ranks."""
+
+    prior = Uniform(2)
+
+    def forward(self, z, generator=None):
+        return z.square().mean()
+
+
+def test_what_ranks_can_not_do():
+    layers = torch.nn.Linear(3, 2), torch.nn.Linear(2, 3)
+    known = Autoencoder(*layers, SlicedWassersteinLoss(Uniform(2)), "mse", "linear")
+    check_ranks(known, 2, None)
+    check_ranks(known, 1, 5)
+    with pytest.raises(ValueError, match="micro_batch_size wants one device, but there are 2"):
+        check_ranks(known, 2, 5)
+    with pytest.raises(ValueError, match="Several ranks want a penalty that matches the codes"):
+        check_ranks(Autoencoder(*layers, Own(), "mse", "linear"), 2, None)
+
+
+def test_a_sampler_that_shares_out_already():
+    data = torch.utils.data.TensorDataset(torch.rand(40, 3))
+    sampler = torch.utils.data.DistributedSampler(data, num_replicas=2, rank=0)
+    batches = LoaderBatches(torch.utils.data.DataLoader(data, batch_size=10, sampler=sampler))
+    with pytest.raises(ValueError, match="without a DistributedSampler"):
+        batches.of_rank(0, 2)
+
+
+def test_a_refused_run_leaves_the_old_one(tmp_path, capsys):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((60, 4), dtype=np.float32))
+    words = ["fit", str(tmp_path / "x.npy"), "--out", str(tmp_path / "run"), "--max-epochs", "1"]
+    assert main(words) == 0
+    before = sorted(tmp_path.rglob("*"))
+    assert main([*words, "--overwrite", "--devices", "2", "--micro-batch-size", "5"]) == 2
+    assert "--micro-batch-size wants one device" in capsys.readouterr().err
+    assert sorted(tmp_path.rglob("*")) == before

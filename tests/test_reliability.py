@@ -11,6 +11,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import time
 import zlib
 from itertools import pairwise
 from pathlib import Path
@@ -185,12 +186,19 @@ def test_a_signal_leaves_a_checkpoint(nursery, run, fault, code):
     check_whole(nursery, run)
 
 
+def until(condition, seconds=60):
+    """Waits for what a child does, and not for ever."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_from_outside(nursery, run, number, code):
     child = fit(nursery, "", "--max-epochs", "100000", every=NEVER)
     child.until("writing run")
-    while len(metrics(run) if (run / "metrics.jsonl").exists() else []) < 2:
-        pass
+    until(lambda: (run / "metrics.jsonl").exists() and len(metrics(run)) >= 2)
     child.send(number)
     ended = child.wait()
     assert (ended.code, ended.seconds < 5) == (code, True), ended.said
@@ -199,8 +207,7 @@ def test_a_signal_from_outside(nursery, run, number, code):
 
 def test_a_second_interruption_leaves_at_once(nursery, run):
     child = fit(nursery, "train.step:25:int,file.write:2:hang", every=NEVER)
-    while not list(run.glob("checkpoints/.*.part/.*.part")):
-        pass
+    until(lambda: list(run.glob("checkpoints/.*.part/.*.part")))
     child.send(signal.SIGINT)
     ended = child.wait()
     assert (ended.code, ended.seconds < 2) == (-signal.SIGINT, True)

@@ -88,8 +88,13 @@ def fit(words: list[str]) -> int:
     model.check()
     kinds_of(args.log)
     if is_to_launch(args):
+        if model.micro_batch_size is not None:
+            raise ValueError(
+                "--micro-batch-size wants one device, for each of several has its part of the "
+                "batch; leave it out, or leave out --devices and --num-nodes."
+            )
         debug = ["--debug"] * ("--debug" in sys.argv)
-        command = [sys.executable, "-m", "swae.cli", "fit", *words, *debug]
+        command = [sys.executable, "-P", "-m", "swae.cli", "fit", *words, *debug]
         return launch(command, args.devices, args.num_nodes)
     with joined(args.device) as rank:
         if rank > 0:

@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -51,6 +51,8 @@ def joined(device: str) -> Iterator[int]:
         yield place.rank
         dist.barrier()  # all have done it, or none says so
     except DivergedError:
+        with suppress(Exception):  # all have come to it; the first may be writing what it kept
+            dist.barrier()
         if place.rank == 0:  # all have come to it, and one says so
             raise
         raise SystemExit(4) from None
