@@ -2,8 +2,7 @@
 
 Lightning owns the loop, devices, precision and logging; `Autoencoder.loss` gives the total and its
 parts by name. What a step draws follows from the seed and the step alone, so a run that goes on
-from a checkpoint goes on as if it had not stopped. On several devices the codes of all are matched
-as one batch, and the loss is that of it: batches of 100 on 2 devices are one of 200.
+from a checkpoint goes on as if it had not stopped. Batches of 100 on 2 devices are one of 200.
 
     python examples/lightning_module.py
 """

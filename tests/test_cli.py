@@ -665,7 +665,7 @@ def test_files_are_written_once(here, capsys, command):
         assert (here / f"new{suffix}").read_bytes() == written
         assert main([*words, "--overwrite"]) == 0
     words = [*WRITERS[command], "--out"]
-    refused(capsys, [*words, "new.txt"], 2, "--out has to end in", "but is new.txt")
+    refused(capsys, [*words, "new.txt"], 2, "--out has to end in", "but is 'new.txt'")
     refused(capsys, [*words, "no/new.npy"], 2, "There is no folder no to write new.npy into")
 
 

@@ -197,7 +197,7 @@ def test_an_unknown_support_is_passed_over(here, capsys, monkeypatch):
             "Z has to have 2 columns, as latent_dim is, but",
         ),
         (["--from", "nan.npy"], 3, "row 1"),
-        (["--out", "a.csv"], 2, "--out has to end in .png, .svg, .npy, .npz, but is a.csv"),
+        (["--out", "a.csv"], 2, "--out has to end in .png, .svg, .npy, .npz, but is 'a.csv'"),
     ],
 )
 def test_interpolation_is_refused(here, capsys, words, code, sentence):

@@ -86,7 +86,7 @@ def test_every_option_and_command_that_is_named_exists():
     add_data_flags(parser)
     add_model_flags(parser)
     known = {name for action in parser._actions for name in action.option_strings}
-    known |= {"--resume", "--out", "--overwrite", "--stop-after", "--log"}
+    known |= {"--resume", "--out", "--overwrite", "--stop-after", "--log", "--devices"}
     assert set(re.findall(r"`(--[a-z-]+)", README)) <= known
     assert {words[0] for words in commands()} <= set(COMMANDS)
 

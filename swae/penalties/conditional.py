@@ -279,7 +279,10 @@ class ConditionalSlicedWasserstein(nn.Module):
         check_tensor("z", z)
         if labels is None:
             return
-        if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
+        whole = not (
+            labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool
+        )
+        if len(labels) and not whole:  # of none it does not matter
             raise TypeError(f"labels has to hold whole numbers, but is {labels.dtype}.")
         if labels.shape != z.shape[:1]:
             raise ValueError(

@@ -189,7 +189,7 @@ def pulled(value: Tensor, factor: float | Tensor) -> Tensor:
     Example:
         >>> x = torch.tensor(3.0, requires_grad=True)
         >>> y = pulled(x**2, 10)
-        >>> float(y), torch.autograd.grad(y, x)
+        >>> float(y.detach()), torch.autograd.grad(y, x)
         (9.0, (tensor(60.),))
     """
 
