@@ -339,7 +339,7 @@ def test_what_is_no_number_is_named(tmp_path):
 
 
 def test_few_samples_have_no_verdict(tmp_path):
-    for n, said in ((99, True), (100, False)):
+    for n, said in ((499, True), (500, False)):
         text = page(read_account(write(tmp_path / str(n), rows=[row(1, val_n=n)])))
         assert ("too few to tell" in text) == said
 

@@ -65,7 +65,7 @@ WORDS = ((2.0, "a match"), (5.0, "close"), (20.0, "off"), (math.inf, "far off"))
 r"""What a ratio of a distance to its null is called, up to a limit."""
 
 
-ENOUGH = 100
+ENOUGH = 500
 r"""The samples below which a ratio near 1 tells nothing: the null is too large."""
 
 
