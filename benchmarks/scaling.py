@@ -68,7 +68,7 @@ def counted(ranks: int) -> Iterator[list[tuple[str, int, float]]]:
     calls: list[tuple[str, int, float]] = []
 
     def counting(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def counted_call(first: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        def counted_call(first: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - any call
             if name == "all_reduce":
                 received = 2 * (ranks - 1) * first.nbytes // ranks
             else:  # a part for, or of, each rank; here or there it is first

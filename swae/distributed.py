@@ -308,7 +308,7 @@ class Total(torch.autograd.Function):
     r"""A sum over the ranks, which pulls back to a sum over the ranks."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, group: dist.ProcessGroup) -> Tensor:  # noqa: ANN401
+    def forward(ctx: Any, x: Tensor, group: dist.ProcessGroup) -> Tensor:  # noqa: ANN401 - torch's, untyped
         ctx.group = group
         value = x.detach().clone(memory_format=torch.contiguous_format)
         dist.all_reduce(value, group=group)

@@ -75,7 +75,7 @@ def draw_pairs(x: Any, x_hat: Any, columns: Known = None) -> Any:  # noqa: ANN40
     return plotting.reconstructions(both[: len(x)], both[len(x) :], n=len(x), caption=note)
 
 
-def draw_samples(x_hat: Any, columns: Known = None, data: Any = None) -> Any:  # noqa: ANN401
+def draw_samples(x_hat: Any, columns: Known = None, data: Any = None) -> Any:  # noqa: ANN401 - arrays
     r"""Draws samples; of a table with few columns before the data, if there are any."""
 
     if columns is not None and panelled(x_hat, columns):
@@ -109,7 +109,7 @@ def draw_lattice(x: Any, extent: Extent, columns: Known = None) -> Any:  # noqa:
     return strips.lattice(drawable(x, views=False), extent, caption=note)
 
 
-def lined(x: Any, columns: Known, *, views: bool = True) -> tuple[Any, str]:  # noqa: ANN401
+def lined(x: Any, columns: Known, *, views: bool = True) -> tuple[Any, str]:  # noqa: ANN401 - arrays
     r"""Returns samples on the scale of their lines or slices, and what a reader has to know."""
 
     x = np.asarray(x)

@@ -14,10 +14,7 @@ import torch
 from torch import nn
 
 from .building import networks_of
-from .linear import beside_linear
-from .networks import build
 from .penalties.conditional import MEMORY
-from .priors import Normal
 from .priors.names import components_in
 from .projections import resolve as resolve_slices
 from .scaling import Scaling
@@ -80,10 +77,7 @@ def networks(settings: Settings, shape: Sequence[int]) -> tuple[nn.Module, nn.Mo
 
     if settings["encoder"] is not None:
         return settings["encoder"], settings["decoder"]
-    if not settings["linear"]:
-        return networks_of(settings, shape)
-    pair = build(shape, settings["latent_dim"], settings["network"])
-    return beside_linear(*pair, shape, Normal(settings["latent_dim"]))  # any has these shapes
+    return networks_of({**settings, "prior": "normal"}, shape)  # the shapes are those of any
 
 
 def home_of_prior(settings: Settings) -> str:

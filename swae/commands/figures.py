@@ -222,7 +222,7 @@ def better_path(a: Floats, b: Floats, prior: Prior, samples: Floats) -> latent.K
     return "spherical" if stays("spherical") > stays("linear") else "linear"
 
 
-def samples_of(model: SWAE, train: Samples, x: Any, columns: Any) -> Any:  # noqa: ANN401
+def samples_of(model: SWAE, train: Samples, x: Any, columns: Any) -> Any:  # noqa: ANN401 - arrays
     r"""Draws samples of the prior: before data if a table's, of each label where these choose."""
 
     if columns is not None and panelled(x, columns):

@@ -162,7 +162,7 @@ def end(run: Run) -> None:
         say_what_is_there(run)
 
 
-def fit_in(run: Run, model: SWAE, train: Samples, args: Any, logs: Together) -> Samples:  # noqa: ANN401
+def fit_in(run: Run, model: SWAE, train: Samples, args: Any, logs: Together) -> Samples:  # noqa: ANN401 - parsed flags
     r"""Trains up to the last epoch asked for, stores the model, and returns what judged it."""
 
     asked = {

@@ -158,7 +158,7 @@ def render(template: str, **values: Any) -> str:  # noqa: ANN401 - what the temp
     return environment.get_template(template).render(**values)
 
 
-def in_order(named: Mapping[str, Any], first: Any = FIRST) -> dict[str, Any]:  # noqa: ANN401
+def in_order(named: Mapping[str, Any], first: Any = FIRST) -> dict[str, Any]:  # noqa: ANN401 - settings
     r"""Returns what is named with the first names first."""
 
     return {n: named[n] for n in [*(n for n in first if n in named), *named]}
