@@ -130,27 +130,23 @@ def decode(words: list[str]) -> int:
     return 0
 
 
-def own_parts(run: str) -> list[str]:
-    r"""Returns what a model has that no file can hold, so that no command can load it."""
+def config_alone(run: str) -> dict[str, Any] | None:
+    r"""Returns the configuration of a model with parts that no file holds, nor command loads."""
 
     home = home_of(Path(run))
-    config = stored_config(home) if is_model(home) else {"params": {}}
-    return [name for name, value in config["params"].items() if names_a_kind(value)]
+    if not is_model(home):
+        return None
+    config = open_stored(home, SWAE().get_params()).config
+    return config if any(map(names_a_kind, config["params"].values())) else None
 
 
-def stored_config(home: Path) -> dict[str, Any]:
-    return open_stored(home, SWAE().get_params()).config
-
-
-def tell_config(run: str) -> int:
-    r"""Says what a configuration alone tells."""
-
-    config = stored_config(home_of(Path(run)))
+def tell_config(config: dict[str, Any]) -> None:
+    own = [name for name, value in config["params"].items() if names_a_kind(value)]
+    print(f"{'to pass to load':<18} {', '.join(own)}")
     print(f"{'samples':<18} {'x'.join(map(str, config['shape']))}")
     print(f"{'epochs':<18} {config['epochs']}")
     for name, value in config["params"].items():
         print(f"{name:<18} {in_words(value)}")
-    return 0
 
 
 def info(words: list[str]) -> int:
@@ -158,9 +154,9 @@ def info(words: list[str]) -> int:
 
     parser = run_parser("info", "Say what a run is.")
     args = parser.read(words)
-    if own := own_parts(args.run):
-        print(f"{'to pass to load':<18} {', '.join(own)}")
-        return tell_config(args.run)
+    if config := config_alone(args.run):
+        tell_config(config)
+        return 0
     model = open_model(args)
     counts = {
         part: sum(p.numel() for p in getattr(model.autoencoder_, part).parameters())
