@@ -50,6 +50,7 @@ from collections.abc import Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from numbers import Integral
 from typing import Any, NamedTuple, TypeVar, cast, final
 
@@ -435,11 +436,12 @@ class Batches(abc.ABC):
         r"""Returns the number of batches in an epoch."""
 
     @abc.abstractmethod
-    def epoch(self, epoch: int) -> Iterator[Batch]:
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         r"""Iterates over the batches of an epoch, the same ones whenever it is asked for.
 
         Arguments:
             epoch: The number of the epoch, from 0.
+            start: The number of the batch to begin at, from 0.
         """
 
     def of_rank(self, rank: int, ranks: int) -> "Batches":
@@ -478,8 +480,8 @@ class PartBatches(Batches):
     def __len__(self) -> int:
         return len(self.batches)
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        for x, labels in self.batches.epoch(epoch):
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        for x, labels in self.batches.epoch(epoch, start):
             own = None if labels is None else labels.tensor_split(self.ranks)[self.rank]
             yield Batch(x.tensor_split(self.ranks)[self.rank], own)
 
@@ -533,16 +535,16 @@ class ArrayBatches(Batches):
         alike.rank, alike.ranks = rank, ranks
         return alike
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        chosen = self._gathered(epoch)
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        chosen = self._gathered(epoch, start)
         for x, labels in one_ahead(chosen) if self.samples.mapped else chosen:
             labels = None if labels is None else labels.to(self.device)
             # Bytes are moved and cast there: a quarter of the traffic.
             yield Batch(to_float(x.to(self.device)), labels)
 
-    def _gathered(self, epoch: int) -> Iterator[tuple[Tensor, Tensor | None]]:
+    def _gathered(self, epoch: int, start: int) -> Iterator[tuple[Tensor, Tensor | None]]:
         order = epoch_order(len(self.samples), self.seed, epoch)[: self.n]
-        for index in order.split(self.batch_size):
+        for index in order.split(self.batch_size)[start:]:
             chosen = self.samples.select(index.tensor_split(self.ranks)[self.rank])
             yield chosen.x, chosen.labels
 
@@ -639,8 +641,9 @@ class LoaderBatches(Batches):
             )
         return super().of_rank(rank, ranks)
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        for number, batch in enumerate(self._fetches(epoch)):
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        # What is drawn for a batch follows those before, so they are fetched too.
+        for number, batch in islice(enumerate(self._fetches(epoch)), start, None):
             if batch.x.shape[1:] != self.shape:
                 raise DataError(
                     f"All samples must have one shape, got {self.shape} first and "

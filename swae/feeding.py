@@ -175,16 +175,20 @@ class UnitBatches(Batches):
         output='linear'.
     """
 
-    def __init__(self, batches: LoaderBatches | ShardBatches) -> None:
+    def __init__(self, batches: Batches) -> None:
         self.batches, self.shape, self.n = batches, batches.shape, batches.n
 
     def __len__(self) -> int:
         return len(self.batches)
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        for number, batch in enumerate(self.batches.epoch(epoch)):
-            low, high = map(float, batch.x.aminmax())
-            check_unit(low, high, f"batch {number} of epoch {epoch}")
+    def of_rank(self, rank: int, ranks: int) -> "UnitBatches":
+        return UnitBatches(self.batches.of_rank(rank, ranks))
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
+        for number, batch in enumerate(self.batches.epoch(epoch, start), start):
+            if len(batch.x):  # a rank may have no row
+                low, high = map(float, batch.x.aminmax())
+                check_unit(low, high, f"batch {number} of epoch {epoch}")
             yield batch
 
 

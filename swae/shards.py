@@ -392,17 +392,24 @@ class ShardBatches(Batches):
             start: The number of the batch to begin at; shards before it are not opened.
         """
 
-        sizes = [self.own(i, self.rank) for i in range(len(self))]
-        before = sum(self.own(i, r) for r in range(self.rank) for i in range(len(self)))
-        rows = self.shuffled(epoch, before, before + sum(sizes), skip=sum(sizes[:start]))
-        for part in cut(rows, iter(sizes[start:]), empty=self.shape):
+        before = sum(self.up_to(len(self), r) for r in range(self.rank))
+        stop, skip = before + self.up_to(len(self), self.rank), self.up_to(start, self.rank)
+        rows = self.shuffled(epoch, before, stop, skip)
+        sizes = (self.own(i) for i in range(start, len(self)))
+        for part in cut(rows, sizes, empty=self.shape):
             yield Batch(to_float(part.x), part.labels)
 
-    def own(self, i: int, rank: int) -> int:
-        r"""Returns how many rows of batch i a rank has."""
+    def own(self, i: int) -> int:
+        r"""Returns how many rows of batch i this rank has."""
 
-        m = min(self.batch_size, self.n - i * self.batch_size)
-        return m // self.ranks + (rank < m % self.ranks)
+        return self.up_to(i + 1, self.rank) - self.up_to(i, self.rank)
+
+    def up_to(self, i: int, rank: int) -> int:
+        r"""Returns how many rows a rank has of the batches before batch i."""
+
+        whole, last = min(i, self.n // self.batch_size), self.n % self.batch_size
+        rows = whole * share(self.batch_size, rank, self.ranks)
+        return rows + (i > whole) * share(last, rank, self.ranks)
 
     def shuffled(self, epoch: int, start: int, stop: int, skip: int) -> Iterator[Part]:
         r"""Yields shuffled blocks of a part of an epoch's sequence, but for the first rows."""
@@ -419,6 +426,17 @@ class ShardBatches(Batches):
             yield scattered(rows, torch.randperm(n, generator=generator)).taken(
                 slice(max(0, start + skip - at), None)
             )
+
+
+def share(m: int, rank: int, ranks: int) -> int:
+    r"""Returns how many of m rows are a rank's.
+
+    Example:
+        >>> [share(5, r, 3) for r in range(3)]
+        [2, 2, 1]
+    """
+
+    return m // ranks + (rank < m % ranks)
 
 
 def scattered(rows: Iterator[Part], order: Tensor) -> Part:
@@ -451,22 +469,22 @@ def cut(
     for size in sizes:
         taken: list[Part] = []
         while (left := size - sum(len(part.x) for part in taken)) > 0:
-            if rest is None or not len(rest.x):
+            if rest is None:
+                # What was taken of the last one is a view, and would hold it beside the next.
+                taken = [joined([part]) for part in taken]
                 rest = next(parts, None)
                 if rest is None:
                     break
             taken.append(rest.taken(slice(left)))
-            rest = rest.taken(slice(left, None))
+            rest = rest.taken(slice(left, None)) if len(rest.x) > left else None
         if size and not taken:
             return
         yield joined(taken) if size else Part(torch.zeros(0, *empty), NO_LABELS)
 
 
 def joined(parts: Sequence[Part]) -> Part:
-    r"""Joins rows; a part alone is not copied."""
+    r"""Joins rows, in memory of their own: a view would hold the whole that it is of."""
 
-    if len(parts) == 1:
-        return parts[0]
     labels = [part.labels for part in parts if part.labels is not None]
     return Part(torch.cat([part.x for part in parts]), torch.cat(labels) if labels else None)
 
@@ -533,6 +551,8 @@ def streamed(
 
     lib, kind = hub.library(), FORMATS[files[0].suffix]
     data = lib.load_dataset(kind, data_files=list(map(str, files)), split="train", streaming=True)
+    # Of a file Arrow reads ahead what it can, up to a GiB; of a group of rows no more than that.
+    data = data.reshard() if kind == "parquet" else data
     if not features:
         return data
     data = data.select_columns([*features, *([] if label is None else [label])])
