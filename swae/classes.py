@@ -45,7 +45,9 @@ from .building import prior_of
 from .data import LoaderBatches, Samples
 from .priors import Mixture, Prior
 from .priors.names import components_in
+from .schema import Some
 from .settings import setting
+from .shards import Shards
 
 Label = int | str
 r"""What a class may be called."""
@@ -133,11 +135,11 @@ def class_shares(labels: Int[Tensor, " n"], components: int) -> Float[Tensor, " 
     return (equal + kept * (shares - equal)).float()
 
 
-def labelled(samples: Samples, y: Any) -> tuple[Samples, Classes]:  # noqa: ANN401 - labels
+def labelled(samples: Some, y: Any) -> tuple[Some, Classes]:  # noqa: ANN401 - labels
     r"""Gives samples the classes that labels say.
 
     Arguments:
-        samples: The samples.
+        samples: The samples; of shards all labels are read.
         y: The labels of any kind; if :py:`None`, those that the samples have, by their names if
             they have names.
 
@@ -153,6 +155,8 @@ def labelled(samples: Samples, y: Any) -> tuple[Samples, Classes]:  # noqa: ANN4
         Classes(names=['a', 'c'], labels=tensor([1, 0]))
     """
 
+    if isinstance(samples, Shards):
+        samples = samples.with_labels()
     names = samples.classes if y is None else ()
     y = samples.labels if y is None else y
     if y is None:
@@ -163,7 +167,9 @@ def labelled(samples: Samples, y: Any) -> tuple[Samples, Classes]:  # noqa: ANN4
             f"y has to hold a label for each of the {len(samples)} samples, but holds "
             f"{len(classes.labels)}."
         )
-    labels = classes.labels.to(samples.array.device)
+    labels = classes.labels
+    if isinstance(samples, Samples):
+        labels = labels.to(samples.array.device)
     return dataclasses.replace(samples, labels=labels), classes
 
 

@@ -583,7 +583,10 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             return Given(loaded(X, params), None, None, None)
         if isinstance(X, Shards):
             schema = learn(X, self.image_shape)
-            return Given(*hold_back_shards(schema.read(X), params), schema, None)
+            shards, names = schema.read(X), None
+            if self.conditional:
+                shards, (names, _) = labelled(shards, None)
+            return Given(*hold_back_shards(shards, params), schema, names)
 
         samples = self._read(X)
         schema = learn(samples, self.image_shape)

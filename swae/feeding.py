@@ -78,19 +78,25 @@ def hold_back(samples: Samples, params: Mapping[str, Any]) -> tuple[Samples, Sam
 def hold_back_shards(shards: Shards, params: Mapping[str, Any]) -> tuple[Shards, Shards | None]:
     r"""Draws which shards are trained on and which epochs are judged by, if any.
 
+    Of a single one nothing is held back unless somebody asks.
+
     Raises:
-        ValueError: If there is only one, or labels choose components and nothing knows them.
+        ValueError: If there is only one, or a class that labels choose is held back alone.
     """
 
     size = setting(params, "validation_size")
-    if params["conditional"]:
-        raise ValueError(
-            "conditional wants to know all labels at the start, which are spread over the shards; "
-            "give arrays, a dataset or a data loader."
-        )
-    if size == 0:
+    asked = params["validation_size"] is not None or params["patience"] is not None
+    if size == 0 or (len(shards.files) == 1 and not asked):
         return shards, None
-    return shards.hold_out(size / len(shards) if size >= 1 else size, params["random_state"])
+    kept, held = shards.hold_out(size / len(shards) if size >= 1 else size, params["random_state"])
+    if kept.labels is not None and held.labels is not None:
+        lost = set(held.labels.tolist()) - set(kept.labels.tolist()) - {-1}
+        if lost:
+            raise ValueError(
+                f"validation_size={size!r} holds back whole shards, and some classes are in these "
+                "alone; mix the rows of classes before they are written, or give 0."
+            )
+    return kept, held
 
 
 def with_each_class(labels: Tensor, kept: Tensor, held: Tensor) -> tuple[Tensor, Tensor]:

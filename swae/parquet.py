@@ -43,13 +43,14 @@ from PIL import Image
 from torch import Tensor
 
 from .anomaly import row_errors
-from .data import Samples, to_float
+from .data import to_float
 from .estimator import CHUNK, SWAE
 from .export import describe
 from .metrics import evaluating
 from .networks import is_picture
 from .optional import optional
 from .scaling import Scaling
+from .shards import Rows
 from .writing import room_for, sync_folder
 
 SIDE = 64
@@ -96,7 +97,7 @@ def write_codes(model: SWAE, samples: Any, path: str | Path, **facts: str) -> Pa
     return path
 
 
-def rows_of(model: SWAE, samples: Samples) -> Iterator[dict[str, Any]]:
+def rows_of(model: SWAE, samples: Rows) -> Iterator[dict[str, Any]]:
     r"""Yields the columns of a chunk of samples after the other."""
 
     network, start, labels = model.autoencoder_, 0, samples.labels
@@ -163,7 +164,7 @@ def in_place_of(path: Path, share: Callable[[], float]) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def schema_for(arrow: Any, model: SWAE, samples: Samples, facts: dict[str, str]) -> Any:  # noqa: ANN401 - pyarrow is untyped
+def schema_for(arrow: Any, model: SWAE, samples: Rows, facts: dict[str, str]) -> Any:  # noqa: ANN401 - pyarrow is untyped
     r"""Returns the columns that there are, and what the file says of itself."""
 
     types = {"id": arrow.int64()}

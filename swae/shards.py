@@ -23,7 +23,16 @@ A sample is what it is for `datasets:FOLDER` (:mod:`swae.hub`). Labels are whole
 can't be read is not left out, for nobody has seen all rows before: it is refused with its number.
 """
 
-__all__ = ["PREFIX", "ShardBatches", "Shards", "is_ours"]
+__all__ = [
+    "PREFIX",
+    "Rows",
+    "ShardBatches",
+    "Shards",
+    "from_anywhere",
+    "has_test",
+    "is_ours",
+    "load",
+]
 
 import copy
 import dataclasses
@@ -32,10 +41,10 @@ import itertools
 import math
 import tarfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, final
+from typing import Any, Literal, NamedTuple, cast, final
 
 import numpy as np
 import torch
@@ -58,6 +67,9 @@ r"""The rows of a block that is shuffled, and the bytes that they take, at most.
 TOGETHER = 256
 r"""The rows that are read at once."""
 
+SPREAD = 16
+r"""The shards that samples from all over come from, at most."""
+
 NO_LABELS = torch.zeros(0, dtype=torch.int64)
 r"""The labels of no rows, of which a rank has some batches."""
 
@@ -74,6 +86,76 @@ def is_ours(source: str | Path) -> bool:
     """
 
     return str(source).startswith(PREFIX)
+
+
+def from_anywhere(source: str) -> str:
+    r"""Returns a source such that it means the same from every folder.
+
+    Example:
+        >>> from_anywhere("shards:/data")
+        'shards:/data'
+    """
+
+    return f"{PREFIX}{folder_of(source).absolute()}"
+
+
+def load(
+    source: str,
+    split: Literal["train", "test", "all"],
+    *,
+    share: float,
+    seed: int,
+    image_size: int | None = None,
+    crop: int | None = None,
+    label_column: str | None = None,
+    columns: Sequence[str] | None = None,
+) -> "Shards":
+    r"""Opens a split of ``shards:FOLDER``.
+
+    Arguments:
+        source: The folder, with the prefix. Where it has folders ``train`` and ``test``, these
+            are the splits; else a share of the shards is held out for the test.
+        split: The split.
+        share: That share.
+        seed: The seed by which it is drawn.
+        image_size: As for :meth:`Shards.open`.
+        crop: Likewise.
+        label_column: Likewise.
+        columns: Likewise.
+
+    Raises:
+        ValueError: If there is no such folder or column, there is a single shard to draw from, or
+            all is asked of a folder with both splits.
+        DataError: If a shard can't be read.
+    """
+
+    folder, own = folder_of(source), has_test(source)
+    if own and split == "all":
+        raise ValueError(
+            f"split must be 'train' or 'test' where a source has both, as {source!r}, got "
+            "'all': take one after the other."
+        )
+    shards = Shards.open(
+        folder / split if own else folder,
+        image_size=image_size,
+        crop=crop,
+        label_column=label_column,
+        columns=columns,
+    )
+    if own or split == "all":
+        return shards
+    train, test = shards.hold_out(share, seed)
+    return train if split == "train" else test
+
+
+def folder_of(source: str | Path) -> Path:
+    return Path(str(source).removeprefix(PREFIX)).expanduser()
+
+
+def has_test(source: str | Path) -> bool:
+    r"""Tells whether a folder has shards for the test: it has two folders, train and test."""
+
+    return all((folder_of(source) / name).is_dir() for name in ("train", "test"))
 
 
 class Part(NamedTuple):
@@ -106,8 +188,9 @@ class Shards:
         shape: The shape of one sample.
         dtype: The type of the samples, uint8 or float32.
         columns: The names of the features, where a sample is a row of numbers.
-        labels: None are known as a whole; batches have them.
-        classes: Nor their names.
+        labels: The class of each row, where somebody asked (:meth:`with_labels`); of other
+            shards only the batches have labels.
+        classes: The names of the classes, where the shards tell them.
         rejected: Nothing is left out.
         flat: Whether rows are stored flat, and have the shape that was asked for.
 
@@ -125,7 +208,7 @@ class Shards:
     shape: tuple[int, ...] = ()
     dtype: torch.dtype = torch.float32
     columns: tuple[str, ...] | None = None
-    labels: None = None
+    labels: Tensor | None = None
     classes: tuple[str, ...] = ()
     rejected: tuple[tuple[str, str], ...] = ()
     flat: bool = False
@@ -193,12 +276,19 @@ class Shards:
             dtype=torch.uint8 if whole_bytes else torch.float32,
             # The entries of an array have no names of their own.
             columns=None if picture or any(map(hub.is_array, kinds)) else tuple(kept),
+            classes=tuple(getattr(found[label], "names", ())) if label else (),
         )
         shape = next(opened.parts(0, min(TOGETHER, len(opened)))).x.shape[1:]
         return dataclasses.replace(opened, shape=tuple(shape))
 
     def __len__(self) -> int:
         return sum(self.rows)
+
+    @property
+    def row_bytes(self) -> int:
+        r"""The bytes of one sample."""
+
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def fingerprint(self) -> str:
         r"""Returns a sum of the shards' names, sizes and rows, not of what is in them."""
@@ -223,14 +313,58 @@ class Shards:
     def first(self, n: int) -> Samples:
         r"""Reads the first n samples into memory, or all where there are fewer."""
 
-        part = next(cut(self.parts(0, min(n, len(self))), iter([n])))
-        return Samples(part.x, part.labels, columns=self.columns)
+        return self.gathered([(0, min(n, len(self)))])
+
+    def spread(self, n: int) -> Samples:
+        r"""Reads n samples at most that come from all over, and no more than 64 MiB of them.
+
+        They are the first rows of some shards, as many of each as it has and all need.
+        """
+
+        n = min(n, len(self), max(1, BLOCK_BYTES // self.row_bytes))
+        s = min(SPREAD, len(self.files))
+        shards = [i * len(self.files) // s for i in range(s)]
+        starts = list(itertools.accumulate(self.rows, initial=0))
+        taken = fair([self.rows[i] for i in shards], n)
+        return self.gathered(
+            (starts[i], starts[i] + m) for i, m in zip(shards, taken, strict=True)
+        )
+
+    def select(self, index: Tensor) -> Samples:
+        r"""Reads rows by their numbers, and opens each's shard for it."""
+
+        return self.gathered((i, i + 1) for i in index.tolist())
+
+    def gathered(self, spans: Iterable[tuple[int, int]]) -> Samples:
+        r"""Reads rows of several spans into memory, from one number to another of each."""
+
+        part = joined([part for span in spans for part in self.parts(*span)])
+        return Samples(part.x, part.labels, columns=self.columns, classes=self.classes)
 
     def select_shards(self, index: Sequence[int]) -> "Shards":
         r"""Returns some of the shards, in the order of an index."""
 
         files, rows = tuple(self.files[i] for i in index), tuple(self.rows[i] for i in index)
-        return dataclasses.replace(self, files=files, rows=rows)
+        labels = self.labels
+        if labels is not None:
+            of_each = labels.split(self.rows)
+            labels = torch.cat([of_each[i] for i in index])
+        return dataclasses.replace(self, files=files, rows=rows, labels=labels)
+
+    def with_labels(self) -> "Shards":
+        r"""Reads all labels, and nothing else, and returns shards that know them.
+
+        Raises:
+            DataError: If one is no whole number.
+        """
+
+        if self.label is None or self.labels is not None:
+            return self
+        labels: list[Tensor] = []
+        with hub.broken(f"The shards from {self.files[0]} on"):
+            for rows in streamed(self.files).select_columns([self.label]).iter(TOGETHER):
+                labels.append(self.labels_in(rows, TOGETHER * len(labels)))
+        return dataclasses.replace(self, labels=torch.cat(labels))
 
     def reshape(self, shape: Sequence[int]) -> "Shards":
         r"""Returns the same values as samples of another shape."""
@@ -247,8 +381,9 @@ class Shards:
         s = len(self.files)
         if s < 2:
             raise ValueError(
-                "Shards are held out as a whole, so there have to be 2 or more, but there is 1; "
-                "validation_size=0 holds none back."
+                "Shards are held out as a whole, so there have to be 2 or more, but "
+                f"{self.files[0]} is alone: write its rows as several, or hold none out "
+                "(validation_size=0)."
             )
         order = torch.randperm(s, generator=stream(seed, "holdout")).tolist()
         n = min(s - 1, max(1, round(share * s)))
@@ -295,14 +430,21 @@ class Shards:
             check_finite(x)
         except DataError as error:
             raise DataError(f"From row {at:,} on: {error}") from None
-        if self.label is None:
-            return Part(x, None)
-        labels = np.array([np.nan if v is None else v for v in rows[self.label]])
+        if self.labels is not None:
+            return Part(x, self.labels[at : at + len(x)])
+        return Part(x, None if self.label is None else self.labels_in(rows, at))
+
+    def labels_in(self, rows: Mapping[str, Any], at: int) -> Tensor:
+        r"""Returns the labels of rows, -1 for none."""
+
+        column = cast(str, self.label)
+        labels = np.array([np.nan if v is None else v for v in rows[column]])
         if labels.dtype.kind not in "iubf":
-            raise DataError(f"The label column {self.label!r} has to hold whole numbers.")
+            raise DataError(f"The label column {column!r} has to hold whole numbers.")
         where = self.files[0].parent
-        labels = whole(where, self.label, labels.astype(float), lambda i: f"row {at + i}")
-        return Part(x, torch.from_numpy(labels))
+        return torch.from_numpy(
+            whole(where, column, labels.astype(float), lambda i: f"row {at + i}")
+        )
 
     def pictures(self, rows: Mapping[str, Any], at: int) -> NDArray[np.uint8]:
         r"""Decodes images, gray ones with three channels where the first ones have them."""
@@ -339,6 +481,10 @@ class Shards:
         return np.concatenate(flat, axis=1).astype(np.float32)
 
 
+Rows = Samples | Shards
+r"""Samples, in memory or in shards."""
+
+
 @final
 class ShardBatches(Batches):
     r"""Batches of samples in shards, in an order that seed and epoch give.
@@ -370,8 +516,7 @@ class ShardBatches(Batches):
         self.shards, self.batch_size, self.seed = shards, batch_size, seed
         self.shape = shards.shape
         self.n = len(shards) - len(shards) % batch_size * drop_last
-        row = math.prod(shards.shape) * shards.dtype.itemsize
-        self.block = block or max(1, min(BLOCK_ROWS, BLOCK_BYTES // row))
+        self.block = block or max(1, min(BLOCK_ROWS, BLOCK_BYTES // shards.row_bytes))
         self.rank, self.ranks = 0, 1
 
     def __len__(self) -> int:
@@ -426,6 +571,20 @@ class ShardBatches(Batches):
             yield scattered(rows, torch.randperm(n, generator=generator)).taken(
                 slice(max(0, start + skip - at), None)
             )
+
+
+def fair(most: Sequence[int], n: int) -> list[int]:
+    r"""Shares n out, as evenly as can be where each takes so many at most.
+
+    Example:
+        >>> fair([2, 9, 9], 12), fair([2, 1], 5)
+        ([2, 5, 5], [2, 1])
+    """
+
+    taken = [0] * len(most)
+    for left, i in enumerate(sorted(range(len(most)), key=most.__getitem__)):
+        taken[i] = min(most[i], (n - sum(taken)) // (len(most) - left))
+    return taken
 
 
 def share(m: int, rank: int, ranks: int) -> int:

@@ -15,6 +15,7 @@ __all__ = [
     "has_test",
     "is_table",
     "load",
+    "load_any",
 ]
 
 import gzip
@@ -34,11 +35,12 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
-from . import celeba, hub, images, tables
+from . import celeba, hub, images, shards, tables
 from .cache import Progress, open_folder
 from .data import DataError, Samples, as_samples, holdout
 from .images import Framing
 from .reading import check_members, reading, samples_from
+from .shards import Rows
 from .spelling import nearest
 
 Split = Literal["train", "test", "all"]
@@ -123,6 +125,8 @@ def load(
         return celeba.read(part, root, image_size=image_size, crop=crop, progress=progress)
     if named:
         return SOURCES[str(source)](split, None if data_dir is None else Path(data_dir), seed)
+    if shards.is_ours(source):
+        raise ValueError(f"{source} is opened, and not read: load_any(source, ...) opens it.")
     if hub.is_ours(source):
         read, own = hub.read(
             str(source),
@@ -141,6 +145,51 @@ def load(
     if is_file(path, READERS):
         return READERS[path.suffix.lower()](path, split, seed)
     raise no_such_source(source)
+
+
+def load_any(
+    source: str | Path,
+    split: Split = "train",
+    *,
+    seed: int = 0,
+    image_size: int | None = None,
+    crop: int | None = None,
+    label_column: str | None = None,
+    columns: Sequence[str] | None = None,
+    data_dir: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Rows:
+    r"""Reads a source as :func:`load` does, or opens ``shards:FOLDER``, see :mod:`swae.shards`.
+
+    Of a folder of shards without folders ``train`` and ``test`` one shard in five is held out.
+
+    Example:
+        >>> len(load_any("digits"))
+        1438
+    """
+
+    if not shards.is_ours(source):
+        return load(
+            source,
+            split,
+            data_dir=data_dir,
+            seed=seed,
+            image_size=image_size,
+            crop=crop,
+            label_column=label_column,
+            columns=columns,
+            progress=progress,
+        )
+    return shards.load(
+        str(source),
+        split,
+        share=HELD_OUT,
+        seed=seed,
+        image_size=image_size,
+        crop=crop,
+        label_column=label_column,
+        columns=columns,
+    )
 
 
 def check_options(
@@ -170,7 +219,7 @@ def has_images(source: str | Path) -> bool:
 
     if is_named(source):
         return str(source) == "celeba"
-    return hub.is_ours(source) or os.path.isdir(expanded(source))
+    return is_prefixed(source) or os.path.isdir(expanded(source))
 
 
 def has_test(source: str | Path) -> bool:
@@ -187,6 +236,8 @@ def has_test(source: str | Path) -> bool:
     path = expanded(source)
     if is_named(source):
         return str(source) != "digits"
+    if shards.is_ours(source):
+        return shards.has_test(source)
     if hub.is_ours(source):
         return hub.has_test(str(source))
     if os.path.isdir(path):
@@ -205,14 +256,20 @@ def is_table(source: str | Path) -> bool:
     r"""Tells whether a source is a table, were it a file that is not there."""
 
     path = expanded(source)
-    named = is_named(source) or hub.is_ours(source) or os.path.isdir(path)
+    named = is_named(source) or is_prefixed(source) or os.path.isdir(path)
     return not named and path.suffix.lower() in tables.SUFFIXES
 
 
 def has_columns(source: str | Path) -> bool:
     r"""Tells whether a source has columns with names."""
 
-    return is_table(source) or hub.is_ours(source)
+    return is_table(source) or is_prefixed(source)
+
+
+def is_prefixed(source: str | Path) -> bool:
+    r"""Tells whether a source says by its prefix how it is stored."""
+
+    return hub.is_ours(source) or shards.is_ours(source)
 
 
 def from_anywhere(source: str) -> str:
@@ -225,6 +282,8 @@ def from_anywhere(source: str) -> str:
 
     if is_named(source):
         return source
+    if shards.is_ours(source):
+        return shards.from_anywhere(source)
     return hub.from_anywhere(source) if hub.is_ours(source) else str(expanded(source).absolute())
 
 
@@ -247,7 +306,7 @@ def no_such_source(source: str | Path) -> ValueError:
     state = "is no data that is known" if os.path.lexists(expanded(source)) else "does not exist"
     return ValueError(
         f"{source} {state}: source must be {', '.join(map(repr, NAMES))}, a folder of images, a "
-        ".npy, .npz, .csv, .tsv or .parquet file, or 'datasets:...'."
+        ".npy, .npz, .csv, .tsv or .parquet file, 'datasets:...' or 'shards:FOLDER'."
         + (nearest(source, NAMES) or " Check the spelling.")
     )
 

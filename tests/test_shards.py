@@ -1,7 +1,10 @@
 """Shards are streamed: each row once, in an order that can be entered anywhere."""
 
+import dataclasses
 import io
 import tarfile
+import time
+import weakref
 
 import numpy as np
 import pytest
@@ -9,9 +12,11 @@ import torch
 from PIL import Image
 
 from swae import SWAE
+from swae import shards as shards_module
 from swae.checkpoint import latest_checkpoint
 from swae.data import DataError
 from swae.shards import ShardBatches, Shards, count
+from swae.sources import load, load_any
 
 datasets = pytest.importorskip("datasets")
 pyarrow = pytest.importorskip("pyarrow")
@@ -246,8 +251,6 @@ def test_what_is_no_folder_of_shards_is_refused(tmp_path):
 
 def test_what_shards_can_not_do_is_refused(tmp_path):
     shards = numbered(tmp_path)
-    with pytest.raises(ValueError, match="conditional wants to know all labels"):
-        SWAE(conditional=True).fit(shards)
     with pytest.raises(ValueError, match="there have to be 2 or more"):
         SWAE(validation_size=0.1).fit(shards.select_shards([0]))
     with pytest.raises(ValueError, match="nothing"):
@@ -256,3 +259,102 @@ def test_what_shards_can_not_do_is_refused(tmp_path):
         Shards.open(tmp_path, image_size=8)
     with pytest.raises(ValueError, match="block must be at least 1"):
         ShardBatches(shards, 5, block=0)
+
+
+def test_rows_come_from_all_over(tmp_path):
+    shards = numbered(tmp_path)
+    assert shards.spread(9).x[:, 1].tolist() == [0, 1, 7, 8, 9, 20, 21, 30, 31]
+    assert len(shards.spread(1000)) == N
+    found = shards.select(torch.tensor([30, 2]))
+    assert found.x[:, 1].tolist() == [30, 2]
+    assert found.labels.tolist() == [0, 2]
+
+
+def test_no_more_is_read_ahead_than_a_group_of_rows(tmp_path):
+    rows, group = 20_000, 100
+    column = pyarrow.array(np.random.default_rng(0).random(rows))
+    parquet.write_table(pyarrow.table({"a": column}), tmp_path / "0.parquet", row_group_size=group)
+    shards, before, most = Shards.open(tmp_path), pyarrow.total_allocated_bytes(), 0
+    for part in shards.parts(0, rows):
+        most = max(most, pyarrow.total_allocated_bytes() - before)
+        time.sleep(0.001)  # a slow reader, who has Arrow fill what it may
+        assert len(part.x)
+    assert 0 < most < 8 * rows / 4
+
+
+def test_a_block_is_not_held_beside_the_next(tmp_path):
+    batches = ShardBatches(numbered(tmp_path), 6, block=10)
+    blocks = weakref.WeakSet()
+    scattered = shards_module.scattered
+
+    def noted(rows, order):
+        assert len(blocks) == 0
+        part = scattered(rows, order)
+        blocks.add(part.x.untyped_storage())
+        return part
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards_module, "scattered", noted)
+        assert sorted(flat(rows_of(batches))) == list(range(N))
+
+
+def test_labels_are_read_alone_and_stay_with_their_rows(tmp_path):
+    shards = numbered(tmp_path).with_labels()
+    assert shards.labels.tolist() == [i % 3 for i in range(N)]
+    turned = shards.select_shards([2, 0])
+    assert turned.labels.tolist() == [i % 3 for i in [*range(20, 30), *range(7)]]
+    for x, labels in ShardBatches(turned, 4, block=3).epoch(1):
+        assert (x[:, 1].int() % 3).tolist() == labels.tolist()
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    assert Shards.open(archived(archive)).with_labels().labels.tolist() == [0, 1] * 5
+
+
+def test_labels_of_shards_steer(tmp_path):
+    shards = numbered(tmp_path, (40, 40, 40))
+    model = SWAE(conditional=True, max_epochs=2, validation_size=0.3, patience=5).fit(shards)
+    assert model.classes_ == [0, 1, 2]
+    assert model.prior_.components == 3
+    assert model.sample(2, label=1).shape == (2, 2)
+    only = dataclasses.replace(shards, label=None)
+    with pytest.raises(ValueError, match="conditional wants labels"):
+        SWAE(conditional=True).fit(only)
+
+
+def test_a_class_that_is_held_back_as_a_whole_is_refused(tmp_path):
+    for i in range(3):
+        table = pyarrow.table({"a": [0.1 * j for j in range(9)], "kind": [i] * 9})
+        parquet.write_table(table, tmp_path / f"{i}.parquet")
+    shards = Shards.open(tmp_path, label_column="kind")
+    with pytest.raises(ValueError, match="some classes are in these alone"):
+        SWAE(conditional=True, validation_size=0.3).fit(shards)
+
+
+def test_names_of_classes_are_kept(tmp_path):
+    kinds = datasets.ClassLabel(names=["ant", "bee"])
+    features = datasets.Features({"a": datasets.Value("float32"), "kind": kinds})
+    data = datasets.Dataset.from_dict({"a": [0.0, 0.5] * 10, "kind": [1, 0] * 10}, features)
+    data.to_parquet(str(tmp_path / "0.parquet"))
+    shards = Shards.open(tmp_path)
+    assert (shards.classes, shards.columns) == (("ant", "bee"), ("a",))
+    model = SWAE(conditional=True, max_epochs=1).fit(shards)
+    assert model.classes_ == ["ant", "bee"]
+    assert model.validation_ is None  # of a single shard nothing is held back, but for who asks
+
+
+def test_a_source_is_split_by_shards_or_folders(tmp_path):
+    numbered(tmp_path)
+    source = f"shards:{tmp_path}"
+    train, test = (load_any(source, split, seed=1) for split in ("train", "test"))
+    assert {*train.files, *test.files} == set(load_any(source, "all").files)
+    assert (len(train.files), len(test.files)) == (3, 1)
+    with pytest.raises(ValueError, match="load_any"):
+        load(source)
+
+    for name in ("train", "test"):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        numbered(tmp_path / "own" / name, (5,))
+    own = f"shards:{tmp_path / 'own'}"
+    assert load_any(own, "test").files[0].parent.name == "test"
+    with pytest.raises(ValueError, match="split must be 'train' or 'test'"):
+        load_any(own, "all")

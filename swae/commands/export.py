@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..export import FILES, export_onnx
 from ..parquet import write_codes
-from .opening import open_model, open_run, run_parser, what_of
+from .opening import labelled, open_model, open_run, run_parser, what_of
 
 logger = logging.getLogger("swae")
 
@@ -42,6 +42,7 @@ def export(words: list[str]) -> int:
         print(*export_onnx(model, folder), sep="\n")
     if file is not None and samples is not None:
         logger.info(what_of(args, samples))
+        samples = labelled(samples)
         print(write_codes(model, samples, file, data=Path(str(args.data)).name, split=args.split))
     return 0
 

@@ -8,7 +8,7 @@ __all__ = ["draw_figures", "is_shown", "snapshot_of"]
 
 import math
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from ..loggers import Snapshot, Together
 from ..priors import Prior
 from ..run import Run
 from ..seeding import stream
+from ..shards import Rows, Shards
 from ..strips import in_sigmas
 
 Floats = NDArray[Any]
@@ -69,7 +70,7 @@ NORMS = 1000
 r"""The samples of the prior whose norms a path has to keep to."""
 
 
-def draw_figures(run: Run, model: SWAE, train: Samples, held: Samples, logs: Together) -> None:
+def draw_figures(run: Run, model: SWAE, train: Rows, held: Rows, logs: Together) -> None:
     r"""Draws what a run has made into its folder and its logs.
 
     Arguments:
@@ -82,6 +83,7 @@ def draw_figures(run: Run, model: SWAE, train: Samples, held: Samples, logs: Tog
 
     plotting.save(plotting.curves(run.rows()), run.figures / "curves.png")
     snapshot = snapshot_of(model, train)
+    held = some(held, 2 * PAIRS) if isinstance(held, Shards) else held
     snapshot = snapshot._replace(figures={**snapshot.figures, **walks(model, held, snapshot)})
     for name, figure in snapshot.figures.items():
         plotting.save(figure, run.figures / f"{name}.png")
@@ -97,21 +99,22 @@ def is_shown(epoch: int) -> bool:
     return epoch & (epoch - 1) == 0
 
 
-def snapshot_of(model: SWAE, train: Samples) -> Snapshot:
+def snapshot_of(model: SWAE, train: Rows) -> Snapshot:
     r"""Draws reconstructions, samples and codes."""
 
     shown, what = train, "training samples"
-    kept = model.validation_ is not None and len(model.validation_) >= FEW
-    if kept:
-        shown, what = cast("Samples", model.validation_), "held-back training samples"
-    shown = shown.select(torch.randperm(len(shown), generator=stream(0, "shown"))[:SHOWN])
+    held = model.validation_
+    kept = held is not None and len(held) >= FEW
+    if held is not None and kept:
+        shown, what = held, "held-back training samples"
+    shown = some(shown, SHOWN)
 
     columns = columns_of(model)
     x = to_float(next(shown.chunks(12 if columns is None else TABLE)))
     few = x if panelled(x, columns) else x[:12]
     figures = {
         "reconstructions": draw_pairs(few, model.reconstruct(few), columns),
-        "samples": samples_of(model, train, x, columns),
+        "samples": samples_of(model, x, columns),
     }
 
     codes = model.transform(shown)
@@ -131,6 +134,14 @@ def snapshot_of(model: SWAE, train: Samples) -> Snapshot:
         figures["codes"] = plotting.codes(codes, labels, prior, prior_labels=drawn)
     of_each = None if labels is None else np.asarray(labels)
     return Snapshot(model.n_epochs_, figures, codes, of_each, thumbnails_of(shown))
+
+
+def some(samples: Rows, n: int) -> Samples:
+    r"""Draws some samples; of shards, of which each that is opened takes its time, the first."""
+
+    if isinstance(samples, Shards):
+        return samples.spread(n)
+    return samples.select(torch.randperm(len(samples), generator=stream(0, "shown"))[:n])
 
 
 def thumbnails_of(samples: Samples) -> Any:  # noqa: ANN401 - an array or None
@@ -222,7 +233,7 @@ def better_path(a: Floats, b: Floats, prior: Prior, samples: Floats) -> latent.K
     return "spherical" if stays("spherical") > stays("linear") else "linear"
 
 
-def samples_of(model: SWAE, train: Samples, x: Any, columns: Any) -> Any:  # noqa: ANN401 - arrays
+def samples_of(model: SWAE, x: Any, columns: Any) -> Any:  # noqa: ANN401 - arrays
     r"""Draws samples of the prior: before data if a table's, of each label where these choose."""
 
     if columns is not None and panelled(x, columns):

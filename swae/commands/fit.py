@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,6 @@ import torch
 from ..allocator import keep_freed_memory
 from ..autoencoder import Autoencoder
 from ..checkpoint import Keeper
-from ..data import Samples
 from ..estimator import SWAE, device_of
 from ..faults import point
 from ..flags import Parser, add_data_flags, add_model_flags, as_flags
@@ -28,6 +27,7 @@ from ..metrics import Evaluation
 from ..progress import Reporter
 from ..report import made_with, write_report
 from ..run import Run, RunError
+from ..shards import Rows
 from ..sources import NAMES, from_anywhere
 from ..training import Epoch
 from .figures import draw_figures, is_shown, snapshot_of
@@ -162,7 +162,7 @@ def end(run: Run) -> None:
         say_what_is_there(run)
 
 
-def fit_in(run: Run, model: SWAE, train: Samples, args: Any, logs: Together) -> Samples:  # noqa: ANN401 - parsed flags
+def fit_in(run: Run, model: SWAE, train: Rows, args: Any, logs: Together) -> Rows:  # noqa: ANN401 - parsed flags
     r"""Trains up to the last epoch asked for, stores the model, and returns what judged it."""
 
     asked = {
@@ -268,12 +268,12 @@ def follow(
     training: Iterator[Epoch],
     run: Run,
     model: SWAE,
-    held: Samples,
+    held: Rows,
     report: Reporter,
     keeper: Keeper,
     last: int,
     logs: Together,
-    train: Samples,
+    train: Rows,
 ) -> None:
     r"""Trains up to an epoch, and evaluates, records, stores and reports on the way."""
 
@@ -295,11 +295,11 @@ def follow(
             return
 
 
-def held_out(model: SWAE, args: Any) -> tuple[Samples, str]:  # noqa: ANN401 - parsed flags
+def held_out(model: SWAE, args: Any) -> tuple[Rows, str]:  # noqa: ANN401 - parsed flags
     r"""Returns the samples that epochs are judged on: held-back ones, else the test split."""
 
     if model.validation_ is not None:
-        return cast("Samples", model.validation_), "held-back training samples"
+        return model.validation_, "held-back training samples"
     return load_split(args, "test", model), "test samples"
 
 

@@ -3,6 +3,7 @@ r"""Opening a run and its data, for every command that uses one."""
 __all__ = [
     "DATA_HELP",
     "feature_names",
+    "labelled",
     "listen",
     "load_split",
     "once",
@@ -21,16 +22,24 @@ from pathlib import Path
 from typing import Any
 
 from ..columns import split_names
-from ..data import Samples
 from ..estimator import SWAE
 from ..flags import Parser, add_data_flags
 from ..progress import Reader
 from ..run import Run, RunError, is_same, model_folder
-from ..sources import Split, from_anywhere, has_columns, has_images, has_test, is_table, load
+from ..shards import Rows, Shards
+from ..sources import (
+    Split,
+    from_anywhere,
+    has_columns,
+    has_images,
+    has_test,
+    is_table,
+    load_any,
+)
 
 DATA_HELP = (
     "Data: digits, mnist, fashion-mnist, celeba, a folder of images, a .npy or .npz file, a table "
-    "(.csv, .tsv, .parquet), or datasets:NAME or datasets:FOLDER."
+    "(.csv, .tsv, .parquet), datasets:NAME or datasets:FOLDER, or shards:FOLDER, more than memory."
 )
 
 DATA_SETTINGS: dict[str, Callable[[str], bool]] = {
@@ -97,10 +106,10 @@ def once() -> Iterator[None]:
         logger.removeFilter(is_new)
 
 
-def load_split(args: Any, split: Split, model: SWAE) -> Samples:  # noqa: ANN401
+def load_split(args: Any, split: Split, model: SWAE) -> Rows:  # noqa: ANN401
     r"""Reads a split of data, in the shape that a model sees."""
 
-    samples = load(
+    samples = load_any(
         args.data,
         split,
         data_dir=args.data_dir,
@@ -136,7 +145,7 @@ def open_model(args: Any) -> SWAE:  # noqa: ANN401 - parsed flags
     return SWAE.load(model_folder(path), device=args.device)
 
 
-def open_run(args: Any) -> tuple[SWAE, Samples]:  # noqa: ANN401 - parsed flags
+def open_run(args: Any) -> tuple[SWAE, Rows]:  # noqa: ANN401 - parsed flags
     r"""Loads the model of a run and a split of its data or of other data.
 
     Its own test split was kept out of its training; data that it never saw are taken whole, unless
@@ -159,7 +168,13 @@ def open_run(args: Any) -> tuple[SWAE, Samples]:  # noqa: ANN401 - parsed flags
     return model, load_split(args, args.split, model)
 
 
-def what_of(args: Any, samples: Samples) -> str:  # noqa: ANN401 - parsed flags
+def labelled(samples: Rows) -> Rows:
+    r"""Has shards know the labels of all rows, which samples do."""
+
+    return samples.with_labels() if isinstance(samples, Shards) else samples
+
+
+def what_of(args: Any, samples: Rows) -> str:  # noqa: ANN401 - parsed flags
     r"""Says what a command took of the data."""
 
     return f"{len(samples):,} samples of {args.data}, split {args.split}"

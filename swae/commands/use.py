@@ -17,7 +17,7 @@ from ..estimator import SWAE
 from ..storage import home_of, is_model, names_a_kind
 from ..storage import open_model as open_stored
 from .files import write_result
-from .opening import feature_names, open_model, open_run, run_parser, what_of
+from .opening import feature_names, labelled, open_model, open_run, run_parser, what_of
 
 logger = logging.getLogger("swae")
 
@@ -104,6 +104,7 @@ def encode(words: list[str]) -> int:
     args = parser.read(words)
     target = parser.target(args)
     model, samples = open_run(args)
+    samples = labelled(samples)
     labels = None if samples.labels is None else samples.labels.numpy()
     logger.info(what_of(args, samples))
     codes = model.transform(samples)
