@@ -36,7 +36,7 @@ from PIL import Image
 
 from .columns import check_names, matrix, numbered, tell_left_out, whole
 from .data import DataError, Samples
-from .images import Framing, decode, decode_opened, judge, stack
+from .images import Framing, decode, decode_opened, judge, reason, stack
 from .ingest import Progress
 from .optional import optional
 from .reading import first_line, samples_from
@@ -143,6 +143,18 @@ def library() -> Any:  # noqa: ANN401 - a module that is optional
 
 
 @contextmanager
+def untold() -> Iterator[None]:
+    r"""Keeps the library from telling a server what is opened, as it does of local files too."""
+
+    config = library().config
+    before, config.HF_UPDATE_DOWNLOAD_COUNTS = config.HF_UPDATE_DOWNLOAD_COUNTS, False
+    try:
+        yield
+    finally:
+        config.HF_UPDATE_DOWNLOAD_COUNTS = before
+
+
+@contextmanager
 def broken(source: str) -> Iterator[None]:
     """Names the source in whatever goes wrong; the library lets other libraries' errors pass."""
 
@@ -174,7 +186,8 @@ def open_splits(source: str) -> dict[str, Any]:
         elif any((folder / name).is_file() for name in ("dataset_dict.json", "state.json")):
             opened = lib.load_from_disk(str(folder))
         else:
-            opened = lib.load_dataset(str(folder))
+            with untold():
+                opened = lib.load_dataset(str(folder))
     return dict(opened) if isinstance(opened, dict) else {"train": opened}
 
 
@@ -324,7 +337,7 @@ def decoded(item: Mapping[str, Any] | None, framing: Framing) -> NDArray[np.uint
     except MemoryError:
         raise
     except Exception as error:  # a decoder raises nearly anything
-        return first_line(error)
+        return reason(error)
 
 
 # --- numbers

@@ -34,8 +34,10 @@ __all__ = [
     "load",
 ]
 
+import bisect
 import copy
 import dataclasses
+import glob
 import hashlib
 import itertools
 import math
@@ -44,7 +46,7 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast, final
+from typing import Any, BinaryIO, Literal, NamedTuple, cast, final
 
 import numpy as np
 import torch
@@ -54,9 +56,9 @@ from torch import Tensor
 
 from . import hub
 from .columns import check_names, tell_left_out, whole
-from .data import Batch, Batches, DataError, Samples, check_batch_size, check_finite, to_float
+from .data import Batch, Batches, DataError, Samples, check_batch_size, check_resolved, to_float
 from .images import Framing
-from .reading import reading
+from .reading import first_line, reading
 from .seeding import stream
 
 PREFIX = "shards:"
@@ -72,6 +74,18 @@ r"""The shards that samples from all over come from, at most."""
 
 NO_LABELS = torch.zeros(0, dtype=torch.int64)
 r"""The labels of no rows, of which a rank has some batches."""
+
+BLOCK = tarfile.BLOCKSIZE
+r"""What the members of an archive are whole blocks of, in bytes."""
+
+END_BYTES = 2**16
+r"""The bytes at the end of a shard by which it is known."""
+
+MEMBER_BYTES = 2**26
+r"""The size of a member of an archive, at most."""
+
+UNPACKED = ("npz", "pth", "pt", "pkl", "pickle", "pyd", "gz", "bz2", "xz", "lz4", "zst", "zip")
+r"""The suffixes of members that may be larger than they look, or are none of the data."""
 
 FORMATS = {".parquet": "parquet", ".tar": "webdataset"}
 r"""What shards are, by their suffix, and what the library calls it."""
@@ -96,7 +110,7 @@ def from_anywhere(source: str) -> str:
         'shards:/data'
     """
 
-    return f"{PREFIX}{folder_of(source).absolute()}"
+    return source if source == PREFIX else f"{PREFIX}{folder_of(source).absolute()}"
 
 
 def load(
@@ -129,6 +143,8 @@ def load(
         DataError: If a shard can't be read.
     """
 
+    if source == PREFIX:
+        raise ValueError(f"source must be {PREFIX}FOLDER, but nothing follows.")
     folder, own = folder_of(source), has_test(source)
     if own and split == "all":
         raise ValueError(
@@ -181,6 +197,7 @@ class Shards:
     Arguments:
         files: The shards.
         rows: The number of rows of each.
+        sizes: The bytes of each.
         features: The columns that are features; the image alone where there is one.
         label: The column of labels, if there is one.
         picture: Whether the features are an image.
@@ -201,6 +218,7 @@ class Shards:
 
     files: tuple[Path, ...]
     rows: tuple[int, ...]
+    sizes: tuple[int, ...]
     features: tuple[str, ...]
     label: str | None = None
     picture: bool = False
@@ -263,12 +281,16 @@ class Shards:
                 f"beside {', '.join(map(repr, left)) or 'the labels'}."
             )
         tell_left_out(Path(folder), left)
+        if files[0].suffix == ".parquet":
+            check_alike(files, [*kept, *([label] if label else [])])
+            check_first(files[0], kept)
         kinds = [found[name] for name in kept]
         array = len(kept) == 1 and not picture and hub.is_array(kinds[0])
         whole_bytes = picture or (array and hub.entry_of(kinds[0]).dtype == "uint8")
         opened = cls(
             files,
             rows,
+            tuple(file.stat().st_size for file in files),
             tuple(kept),
             label,
             picture is not None,
@@ -291,12 +313,14 @@ class Shards:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def fingerprint(self) -> str:
-        r"""Returns a sum of the shards' names, sizes and rows, not of what is in them."""
+        r"""Returns a sum of the shards' names, sizes, rows and ends, not of all that is in them.
 
-        facts = [
-            (file.name, file.stat().st_size, n)
-            for file, n in zip(self.files, self.rows, strict=True)
-        ]
+        At the end of a Parquet file stand the least and the greatest value of each group of rows.
+        """
+
+        ends = [end_of(file) for file in self.files]
+        names = [file.name for file in self.files]
+        facts = [*zip(names, self.sizes, self.rows, ends, strict=True)]
         return hashlib.sha256(f"{facts}{self.features}{self.shape}".encode()).hexdigest()
 
     def chunks(self, size: int) -> Iterator[Tensor]:
@@ -344,12 +368,14 @@ class Shards:
     def select_shards(self, index: Sequence[int]) -> "Shards":
         r"""Returns some of the shards, in the order of an index."""
 
-        files, rows = tuple(self.files[i] for i in index), tuple(self.rows[i] for i in index)
+        files, rows, sizes = zip(
+            *((self.files[i], self.rows[i], self.sizes[i]) for i in index), strict=True
+        )
         labels = self.labels
         if labels is not None:
             of_each = labels.split(self.rows)
             labels = torch.cat([of_each[i] for i in index])
-        return dataclasses.replace(self, files=files, rows=rows, labels=labels)
+        return dataclasses.replace(self, files=files, rows=rows, sizes=sizes, labels=labels)
 
     def with_labels(self) -> "Shards":
         r"""Reads all labels, and nothing else, and returns shards that know them.
@@ -405,7 +431,8 @@ class Shards:
         if start >= stop or i == len(ends):
             return
         at, skipped = start, start - (ends[i] - self.rows[i])
-        with hub.broken(f"The shards from {self.files[i]} on"):
+        self.check_unchanged(range(i, min(len(ends), 1 + bisect.bisect_left(ends, stop))))
+        try:
             data = streamed(self.files[i:], self.features, self.label, picture=self.picture)
             for rows in data.skip(skipped).iter(TOGETHER):
                 part = self.read(rows, at)
@@ -413,7 +440,37 @@ class Shards:
                 at += len(part.x)
                 if at >= stop:
                     return
+        except (DataError, MemoryError):
+            raise
+        except Exception as error:  # the library lets those of others pass
+            raise DataError(
+                f"From {self.place(at)} on it cannot be read ({type(error).__name__}: "
+                f"{first_line(error)}): replace it by an intact one."
+            ) from error
         raise DataError(f"The shards have to have {stop:,} rows, as counted, but have {at:,}.")
+
+    def place(self, row: int) -> str:
+        r"""Says where a row lies: its number in its shard, from 0."""
+
+        ends = list(itertools.accumulate(self.rows))
+        i = min(bisect.bisect_right(ends, row), len(ends) - 1)
+        return f"row {row - ends[i] + self.rows[i]:,} of {self.files[i]}"
+
+    def check_unchanged(self, which: Iterable[int]) -> None:
+        r"""Refuses shards that are not as they were when their rows were counted.
+
+        Raises:
+            DataError: If one has another size, or is gone.
+        """
+
+        for i in which:
+            file = self.files[i]
+            now = file.stat().st_size if file.is_file() else None
+            if now != self.sizes[i]:
+                raise DataError(
+                    f"{file} has to stay as it was when it was opened, {self.sizes[i]:,} bytes, "
+                    f"but {'is gone' if now is None else f'has {now:,}'}."
+                )
 
     def read(self, rows: Mapping[str, Any], at: int) -> Part:
         r"""Brings rows under the contract."""
@@ -424,12 +481,9 @@ class Shards:
         if self.shape and x.shape[1:] != self.shape:
             raise DataError(
                 f"All samples must have one shape, got {self.shape} first and "
-                f"{tuple(x.shape[1:])} in rows {at:,} to {at + len(x) - 1:,}."
+                f"{tuple(x.shape[1:])} from {self.place(at)} on."
             )
-        try:
-            check_finite(x)
-        except DataError as error:
-            raise DataError(f"From row {at:,} on: {error}") from None
+        self.check_finite(x, at)
         if self.labels is not None:
             return Part(x, self.labels[at : at + len(x)])
         return Part(x, None if self.label is None else self.labels_in(rows, at))
@@ -443,7 +497,24 @@ class Shards:
             raise DataError(f"The label column {column!r} has to hold whole numbers.")
         where = self.files[0].parent
         return torch.from_numpy(
-            whole(where, column, labels.astype(float), lambda i: f"row {at + i}")
+            whole(where, column, labels.astype(float), lambda i: self.place(at + i))
+        )
+
+    def check_finite(self, x: Tensor, at: int) -> None:
+        r"""Refuses NaN and infinity, and says where the first of them is.
+
+        Raises:
+            DataError: If a value is not finite.
+        """
+
+        if not x.dtype.is_floating_point or all(map(math.isfinite, x.aminmax())):
+            return
+        row, entry = (~torch.isfinite(x.reshape(len(x), -1))).nonzero()[0].tolist()
+        named = self.columns is not None and len(self.columns) == x[0].numel()
+        where = f"column {self.columns[entry]!r}" if self.columns and named else f"entry {entry}"
+        raise DataError(
+            f"The samples must be finite in float32, but {self.place(at + row)} holds NaN or "
+            f"infinity, or nothing, in {where}: repair or remove it."
         )
 
     def pictures(self, rows: Mapping[str, Any], at: int) -> NDArray[np.uint8]:
@@ -457,15 +528,15 @@ class Shards:
             ]
         for i, image in enumerate(found):
             if isinstance(image, str):
-                raise DataError(f"The image in row {at + i:,} cannot be read ({image}).")
+                raise DataError(f"The image in {self.place(at + i)} cannot be read ({image}).")
         images = [image for image in found if not isinstance(image, str)]
         channels = self.shape[0] if self.shape else max(len(image) for image in images)
         shapes = {(max(channels, len(image)), *image.shape[1:]) for image in images}
         if len(shapes) > 1:
             a, b = sorted(shapes)[:2]
             raise DataError(
-                f"All images must have one size, got {a} and {b} in rows {at:,} to "
-                f"{at + len(images) - 1:,}: give --image-size (image_size=...)."
+                f"All images must have one size, got {a} and {b} from {self.place(at)} on: give "
+                "--image-size (image_size=...)."
             )
         return np.stack([np.broadcast_to(image, next(iter(shapes))) for image in images])
 
@@ -473,8 +544,12 @@ class Shards:
         r"""Puts numbers beside each other; one column of arrays keeps its shape."""
 
         columns = [np.asarray(rows[name]) for name in self.features]
-        if any(column.dtype.kind not in "uifb" for column in columns):
-            raise DataError(f"Rows {at:,} to {at + len(columns[0]) - 1:,} have no number in some.")
+        for name, column in zip(self.features, columns, strict=True):
+            if column.dtype.kind not in "uifb":
+                raise DataError(
+                    f"Column {name!r} has to hold numbers, as many in each row, but does not in "
+                    f"one of the {len(column)} rows from {self.place(at)} on."
+                )
         if len(columns) == 1 and columns[0].ndim > 1:  # the library makes int64 of bytes
             return columns[0].astype(np.uint8 if self.dtype == torch.uint8 else np.float32)
         flat = [column.reshape(len(column), -1) for column in columns]
@@ -661,6 +736,8 @@ def shards_in(folder: Path) -> tuple[Path, ...]:
 
     if not folder.is_dir():
         raise ValueError(f"source must be {PREFIX}FOLDER, but {folder} is no folder.")
+    if "::" in str(folder.absolute()):
+        raise ValueError(f"{folder} has '::' in its path, which the library takes for a link.")
     found = sorted(f for f in folder.iterdir() if f.suffix in FORMATS and f.name[0] != ".")
     kinds = {file.suffix for file in found}
     if len(kinds) != 1:
@@ -668,7 +745,62 @@ def shards_in(folder: Path) -> tuple[Path, ...]:
             f"{folder} must hold shards, .parquet or .tar files of one kind, got "
             f"{'both' if kinds else 'none'}."
         )
+    strange = next((file for file in found if not file.is_file()), None)
+    if strange is not None:
+        raise DataError(f"{strange} has to be a file, but is a folder, a pipe or a device.")
     return tuple(file.absolute() for file in found)
+
+
+def check_alike(files: Sequence[Path], names: Sequence[str]) -> None:
+    r"""Refuses Parquet files that lack a column of the first, or have something else in it.
+
+    Raises:
+        DataError: With the file and the column.
+    """
+
+    from pyarrow import parquet, types
+
+    def kind(of: Any) -> Any:  # noqa: ANN401 - a type of pyarrow
+        number = types.is_integer(of) or types.is_floating(of) or types.is_boolean(of)
+        return "number" if number else type(of)
+
+    first: dict[str, Any] = {}
+    for file in files:
+        with reading(file):
+            schema = parquet.read_schema(file)
+        there = {name: kind(schema.field(name).type) for name in names if name in schema.names}
+        first = first or there
+        for name in names:
+            if there.get(name) != first[name]:
+                what = "another kind of column" if name in there else "no column"
+                raise DataError(
+                    f"Shards have to have the same columns, but {file} has {what} {name!r}, "
+                    f"unlike {files[0].name}."
+                )
+
+
+def check_first(file: Path, names: Sequence[str]) -> None:
+    r"""Refuses numbers whose differences float32 can't hold, as far as the first rows tell.
+
+    Raises:
+        DataError: With the column and its values.
+    """
+
+    from pyarrow import parquet, types
+
+    with reading(file), parquet.ParquetFile(file) as opened:
+        first = next(opened.iter_batches(TOGETHER, columns=list(names)))
+    wide = [c for c in first if types.is_float64(c.type) or types.is_int64(c.type)]
+    if wide and not any(column.null_count for column in wide):
+        check_resolved(np.stack([c.to_numpy(zero_copy_only=False) for c in wide], 1), file.name)
+
+
+def end_of(file: Path) -> str:
+    r"""Returns a sum of the last bytes of a file."""
+
+    with reading(file), open(file, "rb") as opened:
+        opened.seek(max(0, file.stat().st_size - END_BYTES))
+        return hashlib.sha256(opened.read()).hexdigest()
 
 
 def count(file: Path) -> int:
@@ -680,10 +812,45 @@ def count(file: Path) -> int:
             from pyarrow import parquet  # comes with the library, half a second to import
 
             return int(parquet.read_metadata(file).num_rows)
-        with tarfile.open(file, "r:") as archive:
-            names = (member.name for member in archive if member.isfile())
-            keys = (key_of(name) for name in names)
+        with open(file, "rb") as raw, tarfile.open(fileobj=raw, mode="r:") as archive:
+            members = [member for member in archive if member.isfile()]
+            check_members(file, members)
+            check_end(file, raw, members)
+            keys = (key_of(member.name) for member in members)
             return sum(1 for key, _ in itertools.groupby(k for k in keys if k is not None))
+
+
+def check_members(file: Path, members: Sequence[tarfile.TarInfo]) -> None:
+    r"""Refuses what the library would take into memory to any size, whether it is wanted or not.
+
+    Raises:
+        DataError: With the member's name.
+    """
+
+    for member in members:
+        suffix = member.name.rpartition(".")[2].lower()
+        if suffix in UNPACKED or member.size > MEMBER_BYTES:
+            raise DataError(
+                f"{file} has to hold images, numbers and texts as they are, of at most "
+                f"{MEMBER_BYTES >> 20} MiB each, but holds {member.name!r}: leave it out."
+            )
+
+
+def check_end(file: Path, raw: BinaryIO, members: Sequence[tarfile.TarInfo]) -> None:
+    r"""Refuses an archive that ends without a block of zeros, for it was cut.
+
+    Raises:
+        DataError: If it was.
+    """
+
+    end = max((m.offset_data + -(-m.size // BLOCK) * BLOCK for m in members), default=0)
+    raw.seek(end)
+    following = raw.read(BLOCK)
+    # A folder may come last; whatever does is followed by zeros.
+    while following.strip(b"\0"):
+        following = raw.read(BLOCK)
+    if len(following) < BLOCK:
+        raise DataError(f"{file} is cut short: replace it by the whole archive.")
 
 
 def key_of(name: str) -> str | None:
@@ -694,9 +861,9 @@ def key_of(name: str) -> str | None:
         ('a/0001', None)
     """
 
-    folder, _, last = name.rpartition("/")
+    folder, slash, last = name.rpartition("/")
     stem, point, _ = last.partition(".")
-    return f"{folder}/{stem}" if point and stem and "." not in folder else None
+    return f"{folder}{slash}{stem}" if point and stem and not last.startswith("__") else None
 
 
 def streamed(
@@ -709,7 +876,9 @@ def streamed(
     r"""Opens shards as one stream, of the columns that are wanted, images as they are stored."""
 
     lib, kind = hub.library(), FORMATS[files[0].suffix]
-    data = lib.load_dataset(kind, data_files=list(map(str, files)), split="train", streaming=True)
+    names = [glob.escape(str(file)) for file in files]  # which the library takes for patterns
+    with hub.untold():
+        data = lib.load_dataset(kind, data_files=names, split="train", streaming=True)
     # Of a file Arrow reads ahead what it can, up to a GiB; of a group of rows no more than that.
     data = data.reshard() if kind == "parquet" else data
     if not features:

@@ -2,6 +2,8 @@
 
 import dataclasses
 import io
+import os
+import socket
 import tarfile
 import time
 import weakref
@@ -21,6 +23,10 @@ from swae.sources import load, load_any
 datasets = pytest.importorskip("datasets")
 pyarrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
+
+from datasets.packaged_modules.webdataset.webdataset import (  # noqa: E402 - which may not be there
+    WebDataset,
+)
 
 SIZES = (7, 0, 13, 10, 11)
 N = sum(SIZES)
@@ -106,7 +112,7 @@ def test_shards_before_the_start_are_not_opened(tmp_path):
     shards = numbered(tmp_path)
     shards.files[0].write_bytes(b"broken since")
     assert next(shards.parts(20, N)).x[0, 1] == 20
-    with pytest.raises(DataError, match=r"part-0.parquet on cannot be read"):
+    with pytest.raises(DataError, match=r"part-0.parquet has to stay as it was"):
         next(shards.parts(0, N))
 
 
@@ -207,33 +213,161 @@ def test_flat_rows_may_be_images(tmp_path):
     assert model.transform(Shards.open(tmp_path)).shape == (240, 2)
 
 
+NAMES = (
+    "./0.png",
+    "a/1.png",
+    "a/1.cls",
+    "a/2.png",
+    "README",
+    "b.c/1.png",
+    "b/.h.png",
+    "b/__1.png",
+)
+
+
 def test_an_archive_is_counted_as_the_library_reads_it(tmp_path):
-    path = tmp_path / "0.tar"
-    with tarfile.open(path, "w") as archive:
-        for name in ("a/1.png", "a/1.seg.png", "a/2.png", "README", "b/1.png", "b.c/1.png"):
-            archive.addfile(tarfile.TarInfo(name), io.BytesIO())
-    assert count(path) == 3
+    pixels = io.BytesIO()
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(pixels, "PNG")
+    with tarfile.open(tmp_path / "0.tar", "w") as archive:
+        for name in NAMES:
+            content = b"1" if name.endswith("cls") else pixels.getvalue()
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    assert count(tmp_path / "0.tar") == 4
+    files = [str(tmp_path / "0.tar")]
+    archive = datasets.DownloadManager().iter_archive(files[0])
+    assert len(list(WebDataset._get_pipeline_from_tar(files[0], archive))) == 4
 
 
-@pytest.mark.parametrize("break_", ["image", "number", "size"])
-def test_a_row_that_is_none_is_refused_with_its_number(tmp_path, break_):
-    if break_ == "number":
-        shards = numbered(tmp_path)
-        table = pyarrow.table({"a": [0.5, np.nan], "b": [0.0, 1.0], "kind": [0, 0]})
-        parquet.write_table(table, shards.files[0])
-        expected = "finite in float32.*row 1"
+def columns(path, **columns):
+    parquet.write_table(pyarrow.table(columns), path)
+
+
+def test_a_row_that_is_none_is_refused_with_its_place(tmp_path):
+    for i in range(3):
+        columns(tmp_path / f"{i}.parquet", a=[0.1] * 300, b=[0.2] * 300)
+    columns(tmp_path / "1.parquet", a=[0.1] * 300, b=[0.2] * 280 + [None] * 20)
+    shards = Shards.open(tmp_path).select_shards([2, 1, 0])
+    with pytest.raises(DataError, match=r"row 280 of .*1\.parquet holds NaN.* column 'b'"):
+        list(shards.chunks(100))
+
+
+def test_an_image_that_is_none_is_refused_with_its_place(tmp_path):
+    archived(tmp_path, sizes=(3, 3))
+    content = (tmp_path / "1.tar").read_bytes()
+    at = content.rindex(b"\x89PNG")
+    (tmp_path / "1.tar").write_bytes(content[:at] + b"nothing!" + content[at + 8 :])
+    with pytest.raises(DataError, match=r"row 2 of .*1\.tar cannot be read \(not an image of a k"):
+        list(Shards.open(tmp_path).chunks(10))
+
+
+def test_images_of_another_size_are_refused_with_their_place(tmp_path):
+    archived(tmp_path, sizes=(3,))
+    other = tmp_path / "other"
+    other.mkdir()
+    archived(other, sizes=(2,), edge=9)
+    (other / "0.tar").rename(tmp_path / "1.tar")
+    with pytest.raises(DataError, match="images must have one size"):
+        list(Shards.open(tmp_path).chunks(10))
+
+
+@pytest.mark.parametrize("change", ["longer", "gone"])
+def test_a_shard_that_changes_is_refused(tmp_path, change):
+    shards = numbered(tmp_path)
+    batches = ShardBatches(shards, 6)
+    list(batches.epoch(0))
+    if change == "gone":
+        shards.files[1].unlink()
     else:
-        archived(tmp_path, sizes=(3,))
-        shards = Shards.open(tmp_path)
-        if break_ == "size":
-            archived(tmp_path, sizes=(3,), edge=9)
-            expected = "one shape, got"
-        else:
-            content = shards.files[0].read_bytes().replace(b"IDAT", b"IDAX", 1)
-            shards.files[0].write_bytes(content)
-            expected = "image in row 0 cannot be read"
-    with pytest.raises(DataError, match=expected):
-        next(shards.parts(0, 3))
+        columns(shards.files[1], a=[0.5] * 99, b=[0.5] * 99, kind=[0] * 99)
+    with pytest.raises(DataError, match=r"part-2.parquet has to stay as it was"):
+        list(batches.epoch(1))
+
+
+def test_other_numbers_in_as_many_bytes_are_other_data(tmp_path):
+    opened, sums = [], []
+    for a in (np.arange(7) / 8, np.arange(7) / 4):
+        path = tmp_path / "0.parquet"
+        plain = {"compression": "none", "use_dictionary": False}
+        parquet.write_table(pyarrow.table({"a": a}), path, **plain)
+        opened.append(Shards.open(tmp_path))
+        sums.append(opened[-1].fingerprint())
+    assert opened[0].sizes == opened[1].sizes
+    assert sums[0] != sums[1]
+
+
+@pytest.mark.parametrize("other", ["text", "lacking"])
+def test_a_shard_with_other_columns_is_named(tmp_path, other):
+    numbered(tmp_path)
+    a = {"a": ["x", "y"]} if other == "text" else {}
+    columns(tmp_path / "part-3.parquet", b=[1.0, 2.0], kind=[0, 1], **a)
+    with pytest.raises(DataError, match=r"part-3.parquet has (another kind of|no) column 'a'"):
+        Shards.open(tmp_path, label_column="kind")
+
+
+def test_numbers_that_float32_can_not_tell_apart_are_refused(tmp_path):
+    columns(tmp_path / "0.parquet", a=1e9 + np.random.default_rng(0).random(100))
+    with pytest.raises(DataError, match="can't tell apart"):
+        Shards.open(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["[12].parquet", "1*.parquet", "1?.parquet", "%31 ü.parquet"])
+def test_a_name_is_no_pattern(tmp_path, name):
+    folder = tmp_path / "a [b]*"
+    folder.mkdir()
+    for i, file in enumerate(("1.parquet", "12.parquet", name)):
+        columns(folder / file, a=[float(i)] * 3)
+    shards = Shards.open(folder)
+    assert (
+        sorted(flat(part[:, 0].tolist() for part in shards.chunks(2)))
+        == [0] * 3 + [1] * 3 + [2] * 3
+    )
+    (tmp_path / "x::y").mkdir()
+    with pytest.raises(ValueError, match="'::' in its path"):
+        Shards.open(tmp_path / "x::y")
+
+
+def test_an_archive_that_was_cut_is_refused(tmp_path):
+    archived(tmp_path, sizes=(6,))
+    path = tmp_path / "0.tar"
+    content = path.read_bytes()
+    with tarfile.open(path) as archive:
+        end = max(m.offset_data + 512 for m in archive)
+    assert count(path) == 6
+    for cut in range(512, end + 1, 512):
+        path.write_bytes(content[:cut])
+        with pytest.raises(DataError, match=r"0.tar (is cut short|cannot be read)"):
+            count(path)
+    path.write_bytes(content[: end + 512])
+    assert count(path) == 6
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.pth", "a.png.gz", "a.json"])
+def test_what_unpacks_in_an_archive_is_refused(tmp_path, name):
+    with tarfile.open(tmp_path / "0.tar", "w") as archive:
+        info = tarfile.TarInfo(name)
+        info.size = 2**26 + 1 if name == "a.json" else 4
+        archive.addfile(info, io.BytesIO(bytes(info.size)))
+    with pytest.raises(DataError, match=f"'{name}': leave it out"):
+        Shards.open(tmp_path)
+
+
+def test_a_pipe_is_no_shard(tmp_path):
+    numbered(tmp_path)
+    os.mkfifo(tmp_path / "x.parquet")
+    with pytest.raises(DataError, match=r"x\.parquet has to be a file"):
+        Shards.open(tmp_path)
+
+
+def test_opening_tells_nobody(tmp_path, monkeypatch):
+    def reached(*_, **__):
+        raise AssertionError("the network was asked for")
+
+    monkeypatch.setattr(socket, "getaddrinfo", reached)
+    monkeypatch.setattr(datasets.load, "get_session", reached)
+    assert len(numbered(tmp_path)) == N
+    assert datasets.config.HF_UPDATE_DOWNLOAD_COUNTS
 
 
 def test_what_is_no_folder_of_shards_is_refused(tmp_path):
