@@ -69,6 +69,7 @@ from .feeding import (
     loaded,
     some_of,
 )
+from .joining import all_alike
 from .laws import check_same_law, kind_of_file
 from .linear import is_bounded
 from .metrics import Evaluation, evaluate, evaluating, filled
@@ -335,8 +336,10 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             DivergedError: While iterating, if a loss or a gradient is not finite.
         """
 
-        self.check()
-        batches = self._begin(self._given(X, y), fresh=checkpoint is None)
+        with all_alike() as facts:
+            self.check()
+            batches = self._begin(self._given(X, y), fresh=checkpoint is None)
+            facts |= self._facts()
         self.best_ = Best(self.patience)
         if checkpoint is not None:
             self._restore(checkpoint)
@@ -417,6 +420,14 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         self.autoencoder_ = model.to(fabric.device)
         self.optimizer_ = self._optimizer()
         return batches
+
+    def _facts(self) -> dict[str, object]:
+        r"""Returns what has to be the same on ranks that train one model, where it can be told."""
+
+        told = (str, int, float, tuple, list)
+        settings = {k: v for k, v in self.settings_.items() if isinstance(v, told)}
+        settings = dict.fromkeys(self.settings_) | settings
+        return {"the data": self.fingerprint_, **settings, "device": None}
 
     def _params(self) -> dict[str, Any]:
         r"""Returns the parameters, numbers of NumPy as Python's."""

@@ -4,9 +4,12 @@ Who starts processes, and how they find each other, is no concern of training: o
 :mod:`torch.distributed` is initialised, by whatever launcher or library, they train one model.
 """
 
-__all__ = ["JoinedRanks", "joined_ranks"]
+__all__ = ["JoinedRanks", "all_alike", "joined_ranks"]
 
+import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, final
 
 import torch
@@ -15,6 +18,57 @@ from lightning_fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning_fabric.strategies.ddp import DDPStrategy
 
 from .distributed import meet
+
+
+@contextmanager
+def all_alike() -> Iterator[dict[str, object]]:
+    r"""Refuses, on all ranks, what one of them refuses, or what is not the same on all.
+
+    Yields:
+        What is to be filled with facts by name, the same names on all ranks. They are compared by
+        what they print.
+
+    Raises:
+        ValueError: If another rank has raised an error, or a fact differs.
+    """
+
+    facts: dict[str, object] = {}
+    group = meet(None, together=True)
+    if group is None:
+        yield facts
+        return
+    try:
+        yield facts
+    except BaseException:
+        gathered(0, group)  # for those who wait for it
+        raise
+    at_hand = gathered(1 + len(facts), group)
+    if 0 in at_hand:
+        raise ValueError(
+            f"Ranks train one model, but rank {at_hand.index(0)} has refused its data or settings."
+        )
+    for name, fact in facts.items():
+        sums = gathered(sum_of(fact), group)
+        other = next((r for r, value in enumerate(sums) if value != sums[0]), None)
+        if other is not None:
+            raise ValueError(
+                f"Ranks train one model, each given the same settings and data, of which it reads "
+                f"its part; but {name} of rank {other} differs from that of rank 0."
+            )
+
+
+def gathered(number: int, group: dist.ProcessGroup) -> list[int]:
+    r"""Returns a number of each rank."""
+
+    device = "cuda" if dist.get_backend(group) == "nccl" else "cpu"
+    mine = torch.tensor([number], device=device)
+    parts = [torch.empty_like(mine) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(parts, mine, group=group)
+    return torch.cat(parts).tolist()  # type: ignore[no-any-return]
+
+
+def sum_of(fact: object) -> int:
+    return int.from_bytes(hashlib.blake2b(str(fact).encode(), digest_size=7).digest())
 
 
 @final

@@ -1,0 +1,103 @@
+"""Ranks that were given different things say so, each of them, before they train."""
+
+import json
+import os
+import socket
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+
+from swae import SWAE
+from swae.joining import all_alike
+
+
+def rows(n=40, high=1.0, seed=0):
+    return high * np.random.default_rng(seed).random((n, 3), dtype=np.float32)
+
+
+def bad_rows():
+    x = rows()
+    x[3, 1] = np.nan
+    return x
+
+
+FITS = {
+    "other rows": ({}, lambda rank: rows(seed=rank), "the data of rank 1 differs"),
+    "fewer rows": ({}, lambda rank: rows(40 - 10 * rank), "the data of rank 1 differs"),
+    "another range": ({}, lambda rank: rows(high=1 + rank), "the data of rank 1 differs"),
+    "a row that is none": ({}, lambda rank: bad_rows() if rank else rows(), "rank 1 has refused"),
+    "another rate": ({"learning_rate": (1e-3, 2e-3)}, lambda rank: rows(), "learning_rate of"),
+    "another weight": ({"reg_weight": (1.0, 2.0)}, lambda rank: rows(), "reg_weight of rank 1"),
+    "another prior": ({"prior": ("uniform", "normal")}, lambda rank: rows(), "prior of rank 1"),
+    "another size": ({"batch_size": (10, 12)}, lambda rank: rows(), "batch_size of rank 1"),
+    "more epochs": ({"max_epochs": (1, 2)}, lambda rank: rows(), "max_epochs of rank 1"),
+    "a wrong setting": ({"latent_dim": (2, 0)}, lambda rank: rows(), "rank 1 has refused"),
+    "the same": ({}, lambda rank: rows(), None),
+}
+
+
+def main(folder, rank, port):
+    dist.init_process_group(
+        "gloo",
+        init_method=f"tcp://127.0.0.1:{port}",
+        rank=rank,
+        world_size=2,
+        timeout=timedelta(seconds=60),
+    )
+    said = {}
+    for name, (settings, data, _) in FITS.items():
+        given = {key: values[rank] for key, values in settings.items()}
+        try:
+            SWAE(**{"max_epochs": 1, "batch_size": 10, "device": "cpu", **given}).fit(data(rank))
+            said[name] = None
+        except ValueError as error:
+            said[name] = str(error)
+    dist.barrier()
+    dist.destroy_process_group()
+    (Path(folder) / f"{rank}.json").write_text(json.dumps(said))
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory):
+    from test_distributed import ended, start
+
+    folder = tmp_path_factory.mktemp("joining")
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    processes = [start([sys.executable, __file__, folder, rank, port]) for rank in range(2)]
+    for process in processes:
+        code, output = ended(process)
+        assert code == 0, output
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+
+
+@pytest.mark.parametrize("name", FITS)
+def test_what_differs_is_refused_by_all(said, name):
+    expected = FITS[name][2]
+    if expected is None:
+        assert [rank[name] for rank in said] == [None, None]
+        return
+    first, second = (rank[name] for rank in said)
+    assert expected in first
+    if "refused" in expected:
+        assert "refused" not in second  # it says what was wrong
+    else:
+        assert second == first
+
+
+def test_a_process_by_itself_is_like_itself():
+    with all_alike() as facts:
+        facts["x"] = torch.zeros(1)
+    with pytest.raises(KeyError), all_alike():
+        raise KeyError("x")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
