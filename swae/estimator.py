@@ -425,8 +425,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         r"""Returns what has to be the same on ranks that train one model, where it can be told."""
 
         told = (str, int, float, tuple, list)
-        settings = {k: v for k, v in self.settings_.items() if isinstance(v, told)}
-        settings = dict.fromkeys(self.settings_) | settings
+        settings = {k: v if isinstance(v, told) else None for k, v in self.settings_.items()}
         return {"the data": self.fingerprint_, **settings, "device": None}
 
     def _params(self) -> dict[str, Any]:
