@@ -11,6 +11,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import sys
 import time
 import zlib
 from itertools import pairwise
@@ -219,6 +220,58 @@ def test_an_evaluation_ends(nursery, action, code):
     ended = nursery.run(["evaluate", "whole"], f"evaluate:1:{action}")
     assert (ended.code, ended.seconds < 5) == (code, True)
     assert re.fullmatch(r"swae: (terminated|interrupted)\.\n", ended.said)
+
+
+AT_THE_END = {
+    "before": "",
+    "in atexit": "import atexit; atexit.register(again);",
+    "after it": """
+class Last:
+    def __del__(self, again=again):
+        again()
+last = Last(); last.itself = last
+""",
+}
+"""Where a signal reaches a process whose command is done; the last is torn down with modules."""
+
+
+@pytest.mark.parametrize("place", AT_THE_END)
+@pytest.mark.parametrize("action", ["term", "int"])
+def test_a_signal_while_python_ends_changes_nothing(nursery, place, action):
+    fault = f"command.done:1:{action}" if place == "before" else ""
+    source = f"""
+import os, signal, sys
+from swae import cli
+def again(kill=os.kill, pid=os.getpid(), number=signal.SIG{action.upper()}, write=os.write):
+    write(2, b"signalled\\n")
+    kill(pid, number)
+{AT_THE_END[place]}
+sys.argv = ["swae", "evaluate", "whole"]
+code = cli.main()
+print("last", code)
+sys.exit(code)
+"""
+    ended = nursery.run([], fault, code=source)
+    assert ended.code == 0, ended.said
+    assert "last 0" in ended.said or place == "in atexit"
+    assert ("signalled" in ended.said) == (place != "before")
+    assert "Traceback" not in ended.said
+    assert "interrupted" not in ended.said
+    assert "codes are outside the prior" in ended.said
+
+
+def test_a_signal_while_the_module_ends(nursery):
+    """The same of ``python -m swae.cli``, with a fault that is planned by the environment."""
+    words = [sys.executable, "-m", "swae.cli", "evaluate", "whole"]
+    ended = subprocess.run(
+        words,
+        capture_output=True,
+        text=True,
+        cwd=nursery.folder,
+        env={**os.environ, "SWAE_FAULT": "command.done:1:int", "PYTHONPATH": str(PAGE.parents[1])},
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "codes are outside the prior" in ended.stdout
 
 
 @pytest.mark.parametrize(("action", "code"), [("term", 143), ("int", 130), ("kill", -9)])
