@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from swae.checkpoint import checkpoints
 from swae.cli import main
 from swae.data import ArrayBatches, LoaderBatches, PartBatches, as_samples
 from swae.distributed import ALONE, Ranks, check_group, meet
-from swae.launching import code_of, environments, free_port, launch, place_of
+from swae.launching import code_of, environments, launch, place_of
 from swae.manifest import read_folder
 from swae.training import check_ranks
 
@@ -50,6 +51,12 @@ def ended(process, seconds=PATIENCE):
         process.communicate()
         raise
     return process.returncode, said
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

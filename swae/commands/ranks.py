@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 
 from ..distributed import LostRankError, is_lost_rank
-from ..launching import place_of, watch_launcher
+from ..launching import MEETING, Place, place_of, watch_launcher
 from ..training import DivergedError, device_for
 
 TIMEOUT = timedelta(hours=2)
@@ -47,7 +47,7 @@ def joined(device: str) -> Iterator[int]:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to all; rank 0 answers
         logging.disable(logging.WARNING)
     try:
-        meet_others(device_for(device), place.local)
+        meet_others(device_for(device), place)
         yield place.rank
         dist.barrier()  # all have done it, or none says so
     except DivergedError:
@@ -70,10 +70,16 @@ def joined(device: str) -> Iterator[int]:
             dist.destroy_process_group()
 
 
-def meet_others(device: str, local: int) -> None:
+def meet_others(device: str, place: Place) -> None:
     if device == "cuda":
-        torch.cuda.set_device(local)
-    dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=TIMEOUT)
+        torch.cuda.set_device(place.local)
+    backend = "nccl" if device == "cuda" else "gloo"
+    if meeting := os.environ.get(MEETING):
+        store = dist.FileStore(meeting, place.world)  # type: ignore[attr-defined] # is documented
+        where: dict[str, Any] = {"store": store, "rank": place.rank, "world_size": place.world}
+    else:  # where MASTER_ADDR says
+        where = {}
+    dist.init_process_group(backend, timeout=TIMEOUT, **where)
 
 
 def wait_for_rank_0() -> None:
