@@ -11,7 +11,10 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
+import torch
 
+from swae.cli import main
+from swae.commands.fit import check_rows
 from swae.launching import MEETING, environments, loopback
 
 ROOT = Path(__file__).parent.parent
@@ -116,3 +119,63 @@ def test_gloo_listens_on_loopback_unless_told_otherwise(monkeypatch, chosen):
         monkeypatch.setenv("GLOO_SOCKET_IFNAME", chosen)
     for one in environments(2, 1, "folder"):
         assert one.get("GLOO_SOCKET_IFNAME") == (None if chosen else loopback())
+
+
+# ----- ranks that can't be, refused before one is started
+
+
+@pytest.fixture
+def unlaunched(monkeypatch):
+    monkeypatch.setattr("swae.commands.fit.launch", lambda *_: pytest.fail("launched"))
+
+
+@pytest.mark.parametrize("device", ["cuda", "auto"])
+@pytest.mark.usefixtures("unlaunched")
+def test_more_devices_than_there_are(monkeypatch, capsys, tmp_path, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    words = ["fit", "digits", "--out", str(tmp_path / "run"), "--device", device]
+    assert main([*words, "--devices", "9"]) == 2
+    assert "--devices asks for 9 processes" in (said := capsys.readouterr().err)
+    assert "there are 2; ask for fewer, or for --device cpu." in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("local", [0, 1])
+def test_more_ranks_than_devices(monkeypatch, capsys, tmp_path, local):
+    """A launcher has started them; of a node's ranks one says it."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    place = {"RANK": local, "LOCAL_RANK": local, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+    for name, value in place.items():
+        monkeypatch.setenv(name, str(value))
+    assert main(["fit", "digits", "--out", str(tmp_path / "run"), "--device", "cuda"]) == 2
+    assert ("there is 1" in capsys.readouterr().err) == (local == 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["--devices", "21", "--batch-size", "20"],
+            "for 21 processes, but a batch has 20 samples",
+        ),
+        (["--devices", "100000"], "for 100000 processes, but a batch has 125 samples"),
+        (["--devices", "-3"], "--devices has to be at least 1, but is -3"),
+        (["--num-nodes", "0"], "--num-nodes has to be at least 1, but is 0"),
+        (["--devices", "1.5"], "1.5"),
+    ],
+)
+@pytest.mark.usefixtures("unlaunched")
+def test_no_such_number_of_processes(capsys, tmp_path, words, sentence):
+    out = ["--out", str(tmp_path / "run")]
+    assert main(["fit", "digits", "--device", "cpu", *out, *words]) == 2
+    assert sentence in (said := capsys.readouterr().err)
+    assert "Traceback" not in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_rows_are_counted_once_the_data_are_there():
+    check_rows(50, 50)
+    with pytest.raises(ValueError, match="ask for 60 processes, but a batch has 50 samples"):
+        check_rows(60, 50)

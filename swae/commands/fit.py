@@ -28,11 +28,12 @@ from ..metrics import Evaluation
 from ..progress import Reporter
 from ..report import made_with, write_report
 from ..run import Run, RunError
+from ..settings import batch_size
 from ..sources import NAMES, from_anywhere
 from ..training import Epoch
 from .figures import draw_figures, is_shown, snapshot_of
 from .opening import DATA_HELP, listen, load_split, once
-from .ranks import from_rank_0, joined, wait_for_rank_0
+from .ranks import check_devices, from_rank_0, joined, wait_for_rank_0
 
 CHECKPOINT_EVERY = 20.0
 r"""The seconds of training after which a checkpoint is worth its writing."""
@@ -88,6 +89,8 @@ def fit(words: list[str]) -> int:
     model.check()
     kinds_of(args.log)
     if is_to_launch(args):
+        check_devices(args.device, args.devices)
+        check_rows(args.devices * args.num_nodes, batch_size(model.get_params(), sys.maxsize))
         if model.micro_batch_size is not None:
             raise ValueError(
                 "--micro-batch-size wants one device, for each of several has its part of the "
@@ -124,6 +127,16 @@ def is_to_launch(args: Any) -> bool:  # noqa: ANN401 - parsed flags
             f"{place.world}; leave them out."
         )
     return False
+
+
+def check_rows(ranks: int, rows: int) -> None:
+    r"""Refuses ranks for which a batch has no row."""
+
+    if ranks > rows:
+        raise ValueError(
+            f"--devices and --num-nodes ask for {ranks} processes, but a batch has {rows} samples "
+            "at most, of which each is to have some; ask for fewer, or for a larger --batch-size."
+        )
 
 
 def fit_into(run: Run, model: SWAE, args: Any) -> None:  # noqa: ANN401 - parsed flags
@@ -176,6 +189,9 @@ def fit_in(run: Run, model: SWAE, train: Samples, args: Any, logs: Together) -> 
     }
     settings = asked | as_flags(model.resolve(train))
     settings["prior"] = absolute_law(settings["prior"])
+    check_rows(
+        1 if (place := place_of(os.environ)) is None else place.world, settings["batch_size"]
+    )
     checkpoint = run.resume_point(settings) if args.resume else None
     if args.resume and checkpoint is None:
         print(f"{run.path} has no checkpoint to resume; starting fresh.", file=sys.stderr)

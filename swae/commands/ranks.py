@@ -1,6 +1,6 @@
 r"""The ranks of a command: how they meet, part, and learn that one has gone."""
 
-__all__ = ["from_rank_0", "joined", "wait_for_rank_0"]
+__all__ = ["check_devices", "from_rank_0", "joined", "wait_for_rank_0"]
 
 import logging
 import os
@@ -34,6 +34,7 @@ def joined(device: str) -> Iterator[int]:
         The rank, 0 for a process by itself.
 
     Raises:
+        ValueError: If this node has fewer devices than ranks.
         LostRankError: If another rank has ended.
     """
 
@@ -42,6 +43,12 @@ def joined(device: str) -> Iterator[int]:
         yield 0
         return
     watch_launcher()
+    try:
+        check_devices(device, int(os.environ.get("LOCAL_WORLD_SIZE", place.local + 1)))
+    except ValueError:
+        if place.local == 0:  # one of a node says so
+            raise
+        raise SystemExit(2) from None
     if place.rank > 0:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to all; rank 0 answers
@@ -68,6 +75,30 @@ def joined(device: str) -> Iterator[int]:
     finally:
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def check_devices(device: str, n: int) -> None:
+    r"""Refuses more ranks on this node than it has devices for.
+
+    Arguments:
+        device: The device that is asked for.
+        n: The number of ranks.
+
+    Raises:
+        ValueError: If there are not as many.
+
+    Example:
+        >>> check_devices("cpu", 3)  # which share its cores
+    """
+
+    kind = device_for(device)
+    there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, n)
+    if n > there:
+        raise ValueError(
+            f"--devices asks for {n} processes on this machine, each with a {kind} device of its "
+            f"own, but there {'is' if there == 1 else 'are'} {there}; ask for fewer, or for "
+            "--device cpu."
+        )
 
 
 def meet_others(device: str, place: Place) -> None:
