@@ -216,6 +216,31 @@ def test_a_second_interruption_leaves_at_once(nursery, run):
 
 
 @pytest.mark.parametrize(("action", "code"), [("term", 143), ("int", 130)])
+def test_a_signal_within_a_write_waits_for_it(nursery, run, action, code):
+    """Writes are config.yaml and then five a checkpoint: here of epoch 2, and of the end."""
+    ended = fit(nursery, f"file.write:9:{action}", every=AT_ONCE).wait()
+    assert (ended.code, ended.seconds < 5) == (code, True), ended.said
+    assert latest_checkpoint(run / "checkpoints").epoch == len(metrics(run)) == 2
+    shutil.rmtree(run)
+    ended = fit(nursery, f"train.step:20:nan,file.write:4:{action}", every=NEVER).wait()
+    assert (ended.code, ended.seconds < 5) == (code, True), ended.said
+    assert latest_checkpoint(run / "checkpoints").epoch == len(metrics(run)) == 2
+    check_whole(nursery, run)
+
+
+def test_a_second_interruption_does_not_wait_for_a_write(nursery, run):
+    child = fit(nursery, "file.write:9:hang", every=AT_ONCE)
+    until(lambda: list(run.glob("checkpoints/.*.part")) and len(metrics(run)) == 2)
+    child.send(signal.SIGINT)  # the first is waited with
+    time.sleep(0.2)
+    child.send(signal.SIGINT)
+    ended = child.wait()
+    assert (ended.code, ended.seconds < 2) == (-signal.SIGINT, True)
+    assert latest_checkpoint(run / "checkpoints").epoch == 1
+    check_whole(nursery, run)
+
+
+@pytest.mark.parametrize(("action", "code"), [("term", 143), ("int", 130)])
 def test_an_evaluation_ends(nursery, action, code):
     ended = nursery.run(["evaluate", "whole"], f"evaluate:1:{action}")
     assert (ended.code, ended.seconds < 5) == (code, True)
