@@ -426,12 +426,10 @@ class Own(torch.nn.Module):
 def test_what_ranks_can_not_do():
     layers = torch.nn.Linear(3, 2), torch.nn.Linear(2, 3)
     known = Autoencoder(*layers, SlicedWassersteinLoss(Uniform(2)), "mse", "linear")
-    check_ranks(known, 2, None)
-    check_ranks(known, 1, 5)
-    with pytest.raises(ValueError, match="micro_batch_size wants one device, but there are 2"):
-        check_ranks(known, 2, 5)
+    check_ranks(known, 2)
+    check_ranks(Autoencoder(*layers, Own(), "mse", "linear"), 1)
     with pytest.raises(ValueError, match="Several ranks want a penalty that matches the codes"):
-        check_ranks(Autoencoder(*layers, Own(), "mse", "linear"), 2, None)
+        check_ranks(Autoencoder(*layers, Own(), "mse", "linear"), 2)
 
 
 def test_a_sampler_that_shares_out_already():
@@ -447,6 +445,6 @@ def test_a_refused_run_leaves_the_old_one(tmp_path, capsys):
     words = ["fit", str(tmp_path / "x.npy"), "--out", str(tmp_path / "run"), "--max-epochs", "1"]
     assert main(words) == 0
     before = sorted(tmp_path.rglob("*"))
-    assert main([*words, "--overwrite", "--devices", "2", "--micro-batch-size", "5"]) == 2
-    assert "--micro-batch-size wants one device" in capsys.readouterr().err
+    assert main([*words, "--overwrite", "--devices", "2", "--batch-size", "1"]) == 2
+    assert "ask for 2 processes, but a batch has 1 sample at most" in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before

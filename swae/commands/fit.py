@@ -91,11 +91,6 @@ def fit(words: list[str]) -> int:
     if is_to_launch(args):
         check_devices(args.device, args.devices)
         check_rows(args.devices * args.num_nodes, batch_size(model.get_params(), sys.maxsize))
-        if model.micro_batch_size is not None:
-            raise ValueError(
-                "--micro-batch-size wants one device, for each of several has its part of the "
-                "batch; leave it out, or leave out --devices and --num-nodes."
-            )
         debug = ["--debug"] * ("--debug" in sys.argv)
         command = [sys.executable, "-P", "-m", "swae.cli", "fit", *words, *debug]
         return launch(command, args.devices, args.num_nodes)
@@ -134,8 +129,9 @@ def check_rows(ranks: int, rows: int) -> None:
 
     if ranks > rows:
         raise ValueError(
-            f"--devices and --num-nodes ask for {ranks} processes, but a batch has {rows} samples "
-            "at most, of which each is to have some; ask for fewer, or for a larger --batch-size."
+            f"--devices and --num-nodes ask for {ranks} processes, but a batch has "
+            f"{count_of(rows, 'sample')} at most, of which each is to have some; ask for "
+            "fewer, or for a larger --batch-size."
         )
 
 
