@@ -213,7 +213,8 @@ def begin(order: dict[str, Any]) -> NoReturn:
     if "code" in order:
         exec(order["code"], {"__name__": "__main__"})
         sys.exit(0)
-    sys.exit(cli.main(order["words"]))
+    sys.argv = ["swae", *order["words"]]
+    sys.exit(cli.main())
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ r"""The exit codes of the actions; of a loss that is spoilt only where there is 
 
 VISITS = {
     "train.step": 15, "train.epoch": 5, "evaluate": 5, "ingest.block": 3, "file.write": 20,
-    "file.place": 20,
+    "file.place": 20, "command.done": 1,
 }  # fmt: skip
 r"""The visits of each point that a run may make."""
 

@@ -25,6 +25,13 @@ forward pass once more. The penalty's state, directions that follow the codes, t
 that are remembered and a weight that is steered, moves once, as in one pass. A steered weight is
 told of the reconstruction cost, so that there the first pass decodes, too.
 
+**On several ranks** (:mod:`swae.distributed`) each has its own rows of the batch, in as many parts
+as they make, or none. The penalty of step 2 is that of the codes of all, and its backward pass
+gives each rank :math:`R` times the gradient at its own; a part's mean counts by
+:math:`R m_k / M`, with :math:`M` the rows of all. So the average of the ranks' gradients, which
+:func:`average_gradients` takes, is the gradient above. Ranks meet around step 2 and at the end,
+however many parts each has. DDP takes no part: it averages after a pass that it has led itself.
+
 Layers that draw, as dropout, draw the same in both passes: each part has its own stream
 (:func:`swae.seeding.reseeded`), whose seed comes from torch's global generator, so that a run is a
 function of its seed. The draws are others than those of one pass over all rows.
@@ -34,16 +41,18 @@ accumulation anywhere, and in training it moves its running means twice. The bui
 none. A cost of the user's own has to be a mean over samples.
 """
 
-__all__ = ["accumulate"]
+__all__ = ["accumulate", "average_gradients"]
 
 from collections.abc import Callable, Sequence
 from numbers import Integral
 
 import torch
+import torch.distributed as dist
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from .autoencoder import Autoencoder, Loss
+from .distributed import Group, meet, total_of
 from .seeding import reseeded
 from .univariate import at_least_single
 
@@ -76,10 +85,11 @@ def accumulate(
 
     Returns:
         The loss of the whole batch and its terms, as :meth:`Autoencoder.loss` has them, without a
-        gradient, which is in the parameters already.
+        gradient, which is in the parameters already. On several ranks it is that of the rows of
+        all, and :func:`average_gradients` is still to be called.
 
     Raises:
-        ValueError: If there is no sample, or ``rows`` is no whole number above 0.
+        ValueError: If no rank has a sample, or ``rows`` is no whole number above 0.
 
     References:
         | Scaling Deep Contrastive Learning Batch Size (Gao et al., 2021)
@@ -99,37 +109,60 @@ def accumulate(
     """
 
     check_rows("rows", rows)
-    if len(x) == 0:
+    group = meet(getattr(model.penalty, "group", "self"), together=True)
+    ranks = 1 if group is None else dist.get_world_size(group)
+    n = len(x) if group is None else int(total_of(torch.tensor(len(x), device=x.device), group))
+    if n == 0:
         raise ValueError("x has to hold at least one sample, but is empty.")
     parts, seed = x.split(rows), int(torch.randint(2**62, ()))
-    z, known = first_pass(model, parts, seed)
-    penalty, weight, g = pull_of(model, z, labels, known, generator)
+    z, known = first_pass(model, parts, n, seed)
+    penalty, weight, g = pull_of(model, z, labels, of_all(known, group), n, generator)
 
     sums: Terms = {}
     for k, (part, g_k) in enumerate(zip(parts, g.split(rows), strict=True)):
         with reseeded(seed, "part", k, device=x.device):
             z_k = model.encode(part)
-            terms = shared(model, part, z_k, len(part) / len(x))
-            backward(torch.stack([*terms.values(), (g_k * at_least_single(z_k)).sum()]).sum())
+            terms = shared(model, part, z_k, n)
+            cost = ranks * torch.stack(list(terms.values())).sum()
+            backward(cost + (g_k * at_least_single(z_k)).sum())
         add(sums, terms)
 
+    sums = of_all(sums, group)
     weighted = sums | {"penalty": weight * penalty}
     return Loss(torch.stack(list(weighted.values())).sum(), sums | {"penalty": penalty}, weighted)
 
 
 @torch.no_grad()
+def average_gradients(model: nn.Module, group: Group = None) -> None:
+    r"""Averages the gradients of a model's copies on several ranks, as DDP does.
+
+    Arguments:
+        model: The model, with a gradient of the same parameters on each rank.
+        group: The ranks, all of them if :py:`None`. Nothing is done where there is one.
+    """
+
+    joint = meet(group, together=True)
+    if joint is None:
+        return
+    for g in (p.grad for p in model.parameters() if p.grad is not None):
+        total = g.contiguous()  # which it may be already
+        dist.all_reduce(total, group=joint)
+        g.copy_(total / dist.get_world_size(joint))
+
+
+@torch.no_grad()
 def first_pass(
-    model: Autoencoder, parts: Sequence[Tensor], seed: int
+    model: Autoencoder, parts: Sequence[Tensor], n: int, seed: int
 ) -> tuple[Float[Tensor, "n d"], Terms]:
     r"""Encodes all parts, and where a weight is steered returns the reconstruction's terms."""
 
-    n, codes = sum(map(len, parts)), []
+    codes = []
     terms: Terms = {}
     for k, part in enumerate(parts):
         with reseeded(seed, "part", k, device=part.device):
             codes.append(model.encode(part))
             if model.steering is not None and model.training:
-                add(terms, shared(model, part, codes[-1], len(part) / n))
+                add(terms, shared(model, part, codes[-1], n))
     # What autocast has cast without a gradient would be taken again in the second pass.
     torch.clear_autocast_cache()
     # In half precision a gradient that no scaler has scaled would vanish.
@@ -141,6 +174,7 @@ def pull_of(
     z: Float[Tensor, "n d"],
     labels: Int[Tensor, " n"] | None,
     known: Terms,
+    n: int,
     generator: torch.Generator | None,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, "n d"]]:
     r"""Computes the penalty of all codes, its weight, and the gradient of their product."""
@@ -148,19 +182,30 @@ def pull_of(
     z = z.requires_grad_()
     with torch.enable_grad():
         penalty = model.latent_loss(z, labels, generator=generator)
-    weight = model.weigh(z, labels, known | {"penalty": penalty}, generator, len(z))
+    weight = model.weigh(z, labels, known | {"penalty": penalty}, generator, n)
     (g,) = torch.autograd.grad(penalty, z)
     penalty, weight = penalty.detach(), torch.as_tensor(weight).to(penalty)
     return penalty, weight, weight * g
 
 
 def shared(
-    model: Autoencoder, x: Float[Tensor, "m ..."], z: Float[Tensor, "m d"], share: float
+    model: Autoencoder, x: Float[Tensor, "m ..."], z: Float[Tensor, "m d"], n: int
 ) -> Terms:
-    r"""Computes a part's terms of the reconstruction cost, times its share of the rows."""
+    r"""Computes a part's terms of the reconstruction cost, times its share of n rows."""
 
     terms = model.reconstruction_loss(model.scaled(x), model.logits(z))
-    return {name: share * value for name, value in terms.items()}
+    if len(x) == 0:  # a mean of nothing is none, and has the gradient 0
+        return {name: 0 * value.nan_to_num() for name, value in terms.items()}
+    return {name: len(x) / n * value for name, value in terms.items()}
+
+
+def of_all(terms: Terms, group: dist.ProcessGroup | None) -> Terms:
+    r"""Returns the sums over the ranks by name."""
+
+    if not terms:
+        return terms
+    totals = total_of(torch.stack(list(terms.values())), group)
+    return dict(zip(terms, totals.unbind(), strict=True))
 
 
 def add(sums: Terms, terms: Terms) -> None:

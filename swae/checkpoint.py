@@ -7,7 +7,8 @@ function of seed and step (:mod:`swae.seeding`). Such a folder is filled under a
 that whatever ends the process leaves it whole or not there.
 
 Not every epoch is worth a checkpoint on the disk, but the last one before an interruption is:
-:class:`Keeper` has it in memory until then.
+:class:`Keeper` has it in memory until then, as tensors in memory that it takes once: to pack
+them into files after each epoch would take many times as long, and three times the memory.
 """
 
 __all__ = [
@@ -34,12 +35,16 @@ import torch
 from torch import Tensor, nn
 
 from .manifest import CorruptError, from_json, read_folder, to_json, write_folder
+from .postponing import postponed
 from .weights import from_safetensors, to_safetensors
 
 logger = logging.getLogger("swae")
 
 KEPT = 2
 r"""The number of checkpoints that are kept: one that may be damaged, and one before it."""
+
+RARELY = 20
+r"""How many times longer than one is written it is at least trained before the next."""
 
 
 class Checkpoint(NamedTuple):
@@ -60,16 +65,22 @@ class Checkpoint(NamedTuple):
     info: dict[str, Any]
 
 
+Tensors = Mapping[str, Mapping[str, Tensor]]
+r"""The tensors of a checkpoint by file, and by name."""
+
+
 class Kept(NamedTuple):
     r"""A checkpoint in memory.
 
     Arguments:
         epoch: The number of epochs done.
-        files: The contents of its files by name.
+        tensors: The tensors of its files: those that are trained on, or a copy.
+        info: What else belongs to it, as JSON has it.
     """
 
     epoch: int
-    files: dict[str, bytes]
+    tensors: Tensors
+    info: dict[str, Any]
 
 
 def save_checkpoint(
@@ -104,23 +115,23 @@ def keep_checkpoint(
     extra: Mapping[str, Tensor] | None = None,
     info: Mapping[str, Any] | None = None,
 ) -> Kept:
-    r"""Returns what :func:`save_checkpoint` writes."""
+    r"""Returns what :func:`save_checkpoint` writes; training goes on in the same tensors."""
 
-    files = {
-        "model.safetensors": to_safetensors(model.state_dict()),
-        "optimizer.safetensors": to_safetensors(optimizer_tensors(optimizer)),
-        "extra.safetensors": to_safetensors(extra or {}),
-        "info.json": to_json({"epoch": epoch, "threads": torch.get_num_threads(), **(info or {})}),
+    tensors = {
+        "model": model.state_dict(),
+        "optimizer": optimizer_tensors(optimizer),
+        "extra": extra or {},
     }
-    return Kept(epoch, files)
+    return Kept(epoch, tensors, {"threads": torch.get_num_threads(), **(info or {})})
 
 
 def write_checkpoint(folder: Path, kept: Kept) -> Path:
     r"""Writes a checkpoint that was kept, and removes all but the last two."""
 
-    epoch, files = kept
+    epoch, tensors, info = kept
     target = folder / f"epoch-{epoch:04d}"
-    write_folder(target, files)
+    files = {f"{name}.safetensors": to_safetensors(those) for name, those in tensors.items()}
+    write_folder(target, files | {"info.json": to_json({"epoch": epoch, **info})})
     # What lies above this one was passed over, and would take its place.
     rest = [path for path in checkpoints(folder) if number(path) <= epoch][-KEPT:]
     for path in checkpoints(folder):
@@ -134,17 +145,19 @@ def write_checkpoint(folder: Path, kept: Kept) -> Path:
 class Keeper:
     r"""Keeps the newest checkpoint, in memory until it is time to write it.
 
-    It is a context: whatever ends it, an interruption among others, what was kept is written.
+    It is a context: whatever ends it, an interruption among others, what was kept is written. A
+    signal that comes while it copies or writes waits for that.
 
     Arguments:
         folder: The folder of a run's checkpoints.
-        every: The seconds between two that are written.
+        every: The seconds between two that are written; all are if it is not positive.
     """
 
     def __init__(self, folder: Path, every: float) -> None:
         self.folder, self.every = folder, every
         self.kept: Kept | None = None
-        self.written = time.monotonic()
+        self.copies: dict[str, dict[str, Tensor]] = {}
+        self.written, self.took = time.monotonic(), 0.0
 
     def offer(self, keep: Callable[[], Kept], *, last: bool) -> None:
         r"""Takes the state after an epoch.
@@ -154,24 +167,50 @@ class Keeper:
             last: Whether it is the last one, which is written at once.
         """
 
-        self.kept = keep()
-        if last or time.monotonic() - self.written > self.every:
-            self.write()
+        pause = max(self.every, RARELY * self.took) if self.every > 0 else self.every
+        with postponed():
+            self.kept = keep()
+            if last or time.monotonic() - self.written > pause:
+                self.write()
+            else:
+                self.kept = self.copied(self.kept)
+
+    def copied(self, kept: Kept) -> Kept:
+        r"""Copies tensors to where those of the epoch before were, as far as they fit."""
+
+        for file, tensors in kept.tensors.items():
+            before = self.copies.get(file, {})
+            self.copies[file] = {name: copy(t, before.get(name)) for name, t in tensors.items()}
+        return kept._replace(tensors=self.copies)
 
     def write(self) -> None:
+        r"""Writes what was kept, if it is not written."""
+
         if self.kept is not None:
+            began = time.monotonic()
             write_checkpoint(self.folder, self.kept)
             self.kept, self.written = None, time.monotonic()
+            self.took = self.written - began
 
     def __enter__(self) -> "Keeper":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.write()
-        else:
-            with suppress(OSError):  # a full disk, most likely, which is what ended it
+        with postponed():
+            if kind is None:
                 self.write()
+            else:
+                with suppress(OSError):  # a full disk, most likely, which is what ended it
+                    self.write()
+
+
+def copy(tensor: Tensor, to: Tensor | None) -> Tensor:
+    r"""Copies a tensor into another one of the processor's memory, a new one if it is unlike."""
+
+    tensor = tensor.detach()
+    if to is None or to.shape != tensor.shape or to.dtype != tensor.dtype:
+        to = torch.empty_like(tensor, device="cpu")
+    return to.copy_(tensor)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

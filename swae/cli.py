@@ -10,15 +10,17 @@ Exit codes: 0 well; 2 usage or configuration; 3 bad data; 4 diverged; 5 storage;
 
 __all__ = ["main"]
 
+import atexit
 import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import FrameType
 from typing import Any
 
 from .commands import HOME
+from .faults import point
 from .spelling import nearest
 
 COMMANDS = {
@@ -59,6 +61,10 @@ GOES_ON = {
 r"""What to do after an interruption of a command that keeps what it has done."""
 
 
+ENDING = (signal.SIGTERM, signal.SIGINT)
+r"""The signals that end a command."""
+
+
 class Terminated(BaseException):
     r"""SIGTERM was received."""
 
@@ -89,15 +95,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
     previous = listen()
+    if argv is None:  # registered first, so called last, when nothing is left that may wait
+        atexit.register(answer, previous, signal.SIG_IGN)
+    code = 1
     try:
-        return run(words[0], words[1:])
+        code = run(words[0], words[1:])
+        sys.stdout.flush()
+        answer(previous, signal.SIG_IGN)  # all is written and said: there is nothing to interrupt
+        point("command.done")
     except BaseException as error:
+        answer(previous, signal.SIG_DFL)
         if debug and not isinstance(error, SystemExit):
             raise
-        return explain(error, words[0])
+        code = explain(error, words[0])
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        if argv is None:  # what Python clears up at its end, nobody waits for
+            answer(previous, lambda signum, frame: os._exit(code))
+        else:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+    return code
 
 
 def run(command: str, words: list[str]) -> int:
@@ -112,18 +129,22 @@ def listen() -> dict[signal.Signals, Any]:
     Who has started this may have chosen that SIGINT is ignored, as a shell does in the background.
     """
 
-    previous = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
-    signal.signal(signal.SIGTERM, stop)
-    if previous[signal.SIGINT] is signal.default_int_handler:
-        signal.signal(signal.SIGINT, stop)
+    previous = {signal.SIGTERM: signal.getsignal(signal.SIGTERM)}
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        previous[signal.SIGINT] = signal.default_int_handler
+    answer(previous, stop)
     return previous
+
+
+def answer(numbers: Iterable[signal.Signals], handler: Any) -> None:  # noqa: ANN401 - of signal
+    for number in numbers:
+        signal.signal(number, handler)
 
 
 def stop(signum: int, frame: FrameType | None) -> None:
     r"""Unwinds at the first signal; a second is the system's, which ends the process at once."""
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
+    answer([n for n in ENDING if signal.getsignal(n) is stop], signal.SIG_DFL)
     raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
 
 

@@ -406,7 +406,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         if fresh:
             start_at_data_(model, settings, given.train, batches)
         fabric = fabric_for(self.device, settings["precision"])
-        check_ranks(model, fabric.world_size, self.micro_batch_size)
+        check_ranks(model, fabric.world_size)
         kept = some_of(batches, KEPT, self.random_state)
 
         self._forget()

@@ -17,6 +17,7 @@ dies the second time that a file is about to take its place. The points:
 ``ingest.block``    a block of decoded images is about to be noted
 ``file.write``      a file is about to be written, under a temporary name
 ``file.place``      a written file is about to take its place
+``command.done``    a command has written and said all, and Python is about to end
 ==================  ===================================================================
 
 The actions: ``kill``, ``term`` and ``int`` send the process that signal; ``full`` is a disk
@@ -31,11 +32,20 @@ import errno
 import os
 import signal
 import time
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-from torch import Tensor
+if TYPE_CHECKING:  # the list of commands is told without torch
+    from torch import Tensor
 
-POINTS = ("train.step", "train.epoch", "evaluate", "ingest.block", "file.write", "file.place")
+POINTS = (
+    "train.step",
+    "train.epoch",
+    "evaluate",
+    "ingest.block",
+    "file.write",
+    "file.place",
+    "command.done",
+)
 r"""The names of the points."""
 
 SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}
@@ -80,7 +90,7 @@ VISITS: dict[str, int] = {}
 r"""How often each point of the plan was visited."""
 
 
-def point(name: str, tensor: Tensor | None = None) -> None:
+def point(name: str, tensor: "Tensor | None" = None) -> None:
     r"""Lets happen what is planned for this visit of a point.
 
     Arguments:
@@ -99,7 +109,7 @@ def point(name: str, tensor: Tensor | None = None) -> None:
         happen(action, tensor)
 
 
-def happen(action: str, tensor: Tensor | None) -> None:
+def happen(action: str, tensor: "Tensor | None") -> None:
     match action:
         case "full":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -10,9 +10,13 @@ the others would notice after many minutes, or never.
 - SIGTERM and SIGINT go to the first rank, the one that writes, while the others are there for the
   step that it may be in; they are ended after it.
 - Where this process is killed the ranks notice, and end.
+
+The ranks of one node meet in a file of a folder that no other user can enter, and gloo listens on
+the loopback interface, where no other machine can reach it. Those of several nodes meet where
+``MASTER_ADDR`` says.
 """
 
-__all__ = ["launch", "place_of", "watch_launcher"]
+__all__ = ["MEETING", "launch", "place_of", "watch_launcher"]
 
 import os
 import signal
@@ -22,6 +26,8 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import NamedTuple
 
@@ -33,6 +39,9 @@ r"""Exit codes before which a rank has said what was wrong."""
 
 LAUNCHER = "SWAE_LAUNCHER"
 r"""The variable that tells a rank which process started it."""
+
+MEETING = "SWAE_MEETING"
+r"""The variable that tells the ranks of one node in which file they meet."""
 
 
 class Place(NamedTuple):
@@ -91,19 +100,29 @@ def launch(command: Sequence[str], devices: int, nodes: int = 1) -> int:
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        for environment in environments(devices, nodes):
-            # A group of its own each: a terminal's Ctrl-C is for the launcher to pass on, once.
-            one = {**os.environ, **environment}
-            ranks.append(subprocess.Popen(command, env=one, process_group=0))
-        return wait_for(ranks, asked)
+        with TemporaryDirectory(prefix="swae-", ignore_cleanup_errors=True) as folder:
+            try:
+                for environment in environments(devices, nodes, folder):
+                    # A group of its own each: a terminal's Ctrl-C is for the launcher to pass
+                    # on, once.
+                    one = {**os.environ, **environment}
+                    ranks.append(subprocess.Popen(command, env=one, process_group=0))
+                return wait_for(ranks, asked)
+            finally:
+                end(ranks, 0.0)
     finally:
-        end(ranks, 0.0)
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def environments(devices: int, nodes: int) -> list[dict[str, str]]:
-    r"""Returns what tells each rank of this node its place, and where all meet."""
+def environments(devices: int, nodes: int, folder: str = "") -> list[dict[str, str]]:
+    r"""Returns what tells each rank of this node its place, and where all meet.
+
+    Arguments:
+        devices: The number of ranks on this node.
+        nodes: The number of nodes.
+        folder: Where the ranks meet that are all on this node.
+    """
 
     if nodes > 1:
         missing = {"NODE_RANK", "MASTER_ADDR", "MASTER_PORT"} - os.environ.keys()
@@ -115,7 +134,9 @@ def environments(devices: int, nodes: int) -> list[dict[str, str]]:
             )
         meeting = {name: os.environ[name] for name in ("MASTER_ADDR", "MASTER_PORT")}
     else:
-        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+        meeting = {MEETING: str(Path(folder, "meeting"))}
+        if (interface := loopback()) and "GLOO_SOCKET_IFNAME" not in os.environ:
+            meeting["GLOO_SOCKET_IFNAME"] = interface
     node = int(os.environ["NODE_RANK"]) if nodes > 1 else 0
     shared = meeting | {
         "WORLD_SIZE": str(devices * nodes),
@@ -132,11 +153,11 @@ def environments(devices: int, nodes: int) -> list[dict[str, str]]:
     ]
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+def loopback() -> str | None:
+    r"""Returns the name of the interface that only this machine can reach, if it has one."""
+
+    names = {name for _, name in socket.if_nameindex()}
+    return next((name for name in ("lo", "lo0") if name in names), None)
 
 
 def wait_for(ranks: Sequence[subprocess.Popen[bytes]], asked: list[int]) -> int:

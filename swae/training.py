@@ -42,7 +42,7 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 
-from .accumulation import accumulate
+from .accumulation import accumulate, average_gradients
 from .autoencoder import Autoencoder, Loss
 from .data import Batches
 from .distributed import meet, total_of
@@ -125,7 +125,7 @@ def train_epochs(
         The epochs' records. The model is put into training mode at the start of each epoch.
 
     Raises:
-        ValueError: If batches pass in parts on several devices.
+        ValueError: If the penalty knows nothing of several ranks.
         DivergedError: If a loss or a gradient is not finite, and then the step is not taken; or
             if the weights are not at the end of an epoch.
 
@@ -149,7 +149,7 @@ def train_epochs(
     step = start * len(batches) if steps is None else steps
     total = max_epochs * len(batches)
     rank, ranks = fabric.global_rank, fabric.world_size
-    check_ranks(model, ranks, micro_batch_size)
+    check_ranks(model, ranks)
     batches = batches.of_rank(rank, ranks) if ranks > 1 else batches
 
     for index in range(start, max_epochs):
@@ -170,13 +170,14 @@ def train_epochs(
             # The backward pass draws again where activations are computed anew.
             with reseeded(seed, "network", step, *own(rank), device=fabric.device):
                 stepper.zero_grad()
-                if micro_batch_size is None or len(x) <= micro_batch_size:
+                if micro_batch_size is None or (ranks == 1 and len(x) <= micro_batch_size):
                     # On one device Fabric hands a marked method through without its precision.
                     with fabric.autocast():
                         loss: Loss = runner.loss(x, labels, generator=generator)
                     check_loss(loss, where)
                     fabric.backward(loss.total)
                 else:
+                    # Of several ranks all do, or they would wait for each other elsewhere.
                     loss = in_parts(model, x, labels, micro_batch_size, generator, fabric)
                     check_loss(loss, where)
             check_gradient(model, loss, where, fabric)
@@ -199,20 +200,15 @@ def train_epochs(
         yield Epoch(index + 1, step, seconds, means.pop("loss"), means, rate)
 
 
-def check_ranks(model: nn.Module, ranks: int, micro_batch_size: int | None) -> None:
+def check_ranks(model: nn.Module, ranks: int) -> None:
     r"""Refuses what several ranks can't do as one would.
 
     Raises:
-        ValueError: If batches are to pass in parts, or the penalty knows nothing of other ranks.
+        ValueError: If the penalty knows nothing of other ranks.
     """
 
     if ranks == 1:
         return
-    if micro_batch_size is not None:
-        raise ValueError(
-            f"micro_batch_size wants one device, but there are {ranks}, each with its part "
-            "of the batch; leave it out."
-        )
     penalty = getattr(model, "penalty", None)
     if penalty is not None and not hasattr(penalty, "group"):
         raise ValueError(
@@ -252,7 +248,7 @@ def in_parts(
     r"""Takes the gradient of a batch, so many of its rows at a time, in a Fabric's precision."""
 
     with fabric.autocast():
-        return accumulate(
+        loss = accumulate(
             cast(Autoencoder, model),
             x,
             labels,
@@ -260,6 +256,8 @@ def in_parts(
             generator=generator,
             backward=fabric.backward,
         )
+    average_gradients(model)
+    return loss
 
 
 def set_rates(optimizer: torch.optim.Optimizer, peaks: list[float], factor: float) -> None:

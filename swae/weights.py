@@ -38,10 +38,16 @@ r"""The bytes that tell the header's length."""
 def to_safetensors(tensors: Mapping[str, Tensor]) -> bytes:
     r"""Packs tensors, each with memory of its own and in the plain order of its elements."""
 
-    plain = {
-        name: t.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, t in tensors.items()
-    }
+    seen: set[int] = set()
+    plain = {}
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().cpu()
+        # A part of a larger memory, or one that two share, would be refused.
+        alone = tensor.untyped_storage().nbytes() == tensor.nbytes
+        if not (alone and tensor.is_contiguous()) or tensor.data_ptr() in seen:
+            tensor = tensor.clone(memory_format=torch.contiguous_format)
+        seen.add(tensor.data_ptr())
+        plain[name] = tensor
     content: bytes = save(plain)
     return content
 

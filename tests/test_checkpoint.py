@@ -3,13 +3,23 @@
 import errno
 import logging
 import os
+import signal
+import threading
+import time
 
 import pytest
 import torch
 from torch import nn
 
-from swae.checkpoint import latest_checkpoint, restore_optimizer, save_checkpoint
+from swae.checkpoint import (
+    Keeper,
+    keep_checkpoint,
+    latest_checkpoint,
+    restore_optimizer,
+    save_checkpoint,
+)
 from swae.manifest import CorruptError, read_folder, write_folder
+from swae.postponing import postponed
 from swae.training import make_optimizer
 
 
@@ -139,3 +149,94 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, trained, monkeypatch):
             save_checkpoint(tmp_path, 4, *trained)
     assert names(tmp_path) == ["epoch-0003"]
     assert latest_checkpoint(tmp_path).epoch == 3
+
+
+# ----- what is kept in memory until it is worth its writing
+
+
+def offered(keeper, epoch, trained, *, last=False):
+    keeper.offer(lambda: keep_checkpoint(epoch, *trained), last=last)
+
+
+def test_what_is_kept_is_not_trained_on(tmp_path, trained):
+    with Keeper(tmp_path, every=1e9) as keeper:
+        step(*trained)
+        offered(keeper, 1, trained)
+        held = [t for tensors in keeper.kept.tensors.values() for t in tensors.values()]
+        step(*trained)
+        offered(keeper, 2, trained)
+        wanted = {name: t.clone() for name, t in trained[0].state_dict().items()}
+        again = [t for tensors in keeper.kept.tensors.values() for t in tensors.values()]
+        assert all(a is b for a, b in zip(held, again, strict=True))  # memory is taken once
+        step(*trained)
+        assert names(tmp_path) == []
+    (checkpoint,) = [latest_checkpoint(tmp_path)]
+    assert checkpoint.epoch == 2
+    assert all(torch.equal(checkpoint.model[name], t) for name, t in wanted.items())
+    assert float(checkpoint.optimizer["0.step"]) == 4
+    assert not torch.equal(wanted["0.weight"], trained[0].state_dict()["0.weight"])
+
+
+def test_tensors_that_come_or_change_are_kept(tmp_path, trained):
+    """As the state of the best epoch does."""
+    with Keeper(tmp_path, every=1e9) as keeper:
+        for epoch, extra in enumerate(({}, {"a": torch.ones(2)}, {"a": torch.ones(3)}, {}), 1):
+            keeper.offer(lambda e=epoch, x=extra: keep_checkpoint(e, *trained, x), last=False)
+            kept = keeper.kept.tensors["extra"]
+            assert kept.keys() == extra.keys()
+            assert all(torch.equal(kept[name], t) for name, t in extra.items())
+
+
+@pytest.mark.parametrize(
+    ("every", "ago", "took", "is_written"),
+    [
+        (20, 10, 0, False),
+        (20, 30, 0, True),
+        (20, 30, 5, False),
+        (20, 110, 5, True),
+        (0, 1, 5, True),
+    ],
+)
+def test_writing_takes_a_small_share(tmp_path, trained, every, ago, took, is_written):
+    keeper = Keeper(tmp_path, every)
+    keeper.written, keeper.took = time.monotonic() - ago, took
+    offered(keeper, 1, trained)
+    assert (names(tmp_path) == ["epoch-0001"]) == is_written == (keeper.kept is None)
+
+
+def test_tensors_that_share_memory_are_packed(tmp_path):
+    layer = nn.Linear(3, 3, bias=False)
+    tied = nn.ModuleDict({"a": layer, "b": layer})
+    tied.register_buffer("part", torch.arange(6.0)[1:4])
+    save_checkpoint(tmp_path, 1, tied, make_optimizer("adam", tied, 0.1))
+    read = latest_checkpoint(tmp_path).model
+    assert torch.equal(read["a.weight"], read["b.weight"])
+    assert read["part"].tolist() == [1, 2, 3]
+
+
+def test_a_signal_is_waited_with():
+    done = []
+
+    def work():
+        with postponed():
+            os.kill(os.getpid(), signal.SIGINT)
+            assert signal.getsignal(signal.SIGINT) is signal.SIG_DFL  # for a second
+            done.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == [True]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_another_thread_writes_is_left_to_itself():
+    ran = []
+
+    def work():
+        with postponed():
+            ran.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert ran == [signal.default_int_handler]

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from swae.checkpoint import checkpoints
 from swae.cli import main
 from swae.data import ArrayBatches, LoaderBatches, PartBatches, as_samples
 from swae.distributed import ALONE, Ranks, check_group, meet
-from swae.launching import code_of, environments, free_port, launch, place_of
+from swae.launching import code_of, environments, launch, place_of
 from swae.manifest import read_folder
 from swae.training import check_ranks
 
@@ -50,6 +51,12 @@ def ended(process, seconds=PATIENCE):
         process.communicate()
         raise
     return process.returncode, said
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
 
 
 @pytest.fixture(scope="session")
@@ -419,12 +426,10 @@ class Own(torch.nn.Module):
 def test_what_ranks_can_not_do():
     layers = torch.nn.Linear(3, 2), torch.nn.Linear(2, 3)
     known = Autoencoder(*layers, SlicedWassersteinLoss(Uniform(2)), "mse", "linear")
-    check_ranks(known, 2, None)
-    check_ranks(known, 1, 5)
-    with pytest.raises(ValueError, match="micro_batch_size wants one device, but there are 2"):
-        check_ranks(known, 2, 5)
+    check_ranks(known, 2)
+    check_ranks(Autoencoder(*layers, Own(), "mse", "linear"), 1)
     with pytest.raises(ValueError, match="Several ranks want a penalty that matches the codes"):
-        check_ranks(Autoencoder(*layers, Own(), "mse", "linear"), 2, None)
+        check_ranks(Autoencoder(*layers, Own(), "mse", "linear"), 2)
 
 
 def test_a_sampler_that_shares_out_already():
@@ -440,6 +445,6 @@ def test_a_refused_run_leaves_the_old_one(tmp_path, capsys):
     words = ["fit", str(tmp_path / "x.npy"), "--out", str(tmp_path / "run"), "--max-epochs", "1"]
     assert main(words) == 0
     before = sorted(tmp_path.rglob("*"))
-    assert main([*words, "--overwrite", "--devices", "2", "--micro-batch-size", "5"]) == 2
-    assert "--micro-batch-size wants one device" in capsys.readouterr().err
+    assert main([*words, "--overwrite", "--devices", "2", "--batch-size", "1"]) == 2
+    assert "ask for 2 processes, but a batch has 1 sample at most" in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before

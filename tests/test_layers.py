@@ -16,8 +16,8 @@ LAYERS = (
     "pixels chunked distributed sliced priors penalties steering networks linear scaling",
     "autoencoder accumulation",
     "workers plain_yaml images ingest cache celeba reading columns tables hub shards sources "
-    "codes laws data schema joining training metrics writing manifest weights checkpoint stopping "
-    "foreign latent anomaly",
+    "codes laws data schema joining training metrics writing manifest weights postponing "
+    "checkpoint stopping foreign latent anomaly",
     "allocator presets settings feeding building expected classes storage card sharing montage "
     "canvas lines plotting strips tabular drawing estimator paper explorer launching progress "
     "loggers run report flags export parquet commands cli",

@@ -11,6 +11,7 @@ import shutil
 import signal
 import struct
 import subprocess
+import sys
 import time
 import zlib
 from itertools import pairwise
@@ -215,10 +216,87 @@ def test_a_second_interruption_leaves_at_once(nursery, run):
 
 
 @pytest.mark.parametrize(("action", "code"), [("term", 143), ("int", 130)])
+def test_a_signal_within_a_write_waits_for_it(nursery, run, action, code):
+    """Writes are config.yaml and then five a checkpoint: here of epoch 2, and of the end."""
+    ended = fit(nursery, f"file.write:9:{action}", every=AT_ONCE).wait()
+    assert (ended.code, ended.seconds < 5) == (code, True), ended.said
+    assert latest_checkpoint(run / "checkpoints").epoch == len(metrics(run)) == 2
+    shutil.rmtree(run)
+    ended = fit(nursery, f"train.step:20:nan,file.write:4:{action}", every=NEVER).wait()
+    assert (ended.code, ended.seconds < 5) == (code, True), ended.said
+    assert latest_checkpoint(run / "checkpoints").epoch == len(metrics(run)) == 2
+    check_whole(nursery, run)
+
+
+def test_a_second_interruption_does_not_wait_for_a_write(nursery, run):
+    child = fit(nursery, "file.write:9:hang", every=AT_ONCE)
+    until(lambda: list(run.glob("checkpoints/.*.part")) and len(metrics(run)) == 2)
+    child.send(signal.SIGINT)  # the first is waited with
+    time.sleep(0.2)
+    child.send(signal.SIGINT)
+    ended = child.wait()
+    assert (ended.code, ended.seconds < 2) == (-signal.SIGINT, True)
+    assert latest_checkpoint(run / "checkpoints").epoch == 1
+    check_whole(nursery, run)
+
+
+@pytest.mark.parametrize(("action", "code"), [("term", 143), ("int", 130)])
 def test_an_evaluation_ends(nursery, action, code):
     ended = nursery.run(["evaluate", "whole"], f"evaluate:1:{action}")
     assert (ended.code, ended.seconds < 5) == (code, True)
     assert re.fullmatch(r"swae: (terminated|interrupted)\.\n", ended.said)
+
+
+AT_THE_END = {
+    "before": "",
+    "in atexit": "import atexit; atexit.register(again);",
+    "after it": """
+class Last:
+    def __del__(self, again=again):
+        again()
+last = Last(); last.itself = last
+""",
+}
+"""Where a signal reaches a process whose command is done; the last is torn down with modules."""
+
+
+@pytest.mark.parametrize("place", AT_THE_END)
+@pytest.mark.parametrize("action", ["term", "int"])
+def test_a_signal_while_python_ends_changes_nothing(nursery, place, action):
+    fault = f"command.done:1:{action}" if place == "before" else ""
+    source = f"""
+import os, signal, sys
+from swae import cli
+def again(kill=os.kill, pid=os.getpid(), number=signal.SIG{action.upper()}, write=os.write):
+    write(2, b"signalled\\n")
+    kill(pid, number)
+{AT_THE_END[place]}
+sys.argv = ["swae", "evaluate", "whole"]
+code = cli.main()
+print("last", code)
+sys.exit(code)
+"""
+    ended = nursery.run([], fault, code=source)
+    assert ended.code == 0, ended.said
+    assert "last 0" in ended.said or place == "in atexit"
+    assert ("signalled" in ended.said) == (place != "before")
+    assert "Traceback" not in ended.said
+    assert "interrupted" not in ended.said
+    assert "codes are outside the prior" in ended.said
+
+
+def test_a_signal_while_the_module_ends(nursery):
+    """The same of ``python -m swae.cli``, with a fault that is planned by the environment."""
+    words = [sys.executable, "-m", "swae.cli", "evaluate", "whole"]
+    ended = subprocess.run(
+        words,
+        capture_output=True,
+        text=True,
+        cwd=nursery.folder,
+        env={**os.environ, "SWAE_FAULT": "command.done:1:int", "PYTHONPATH": str(PAGE.parents[1])},
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "codes are outside the prior" in ended.stdout
 
 
 @pytest.mark.parametrize(("action", "code"), [("term", 143), ("int", 130), ("kill", -9)])

@@ -27,12 +27,13 @@ from ..metrics import Evaluation
 from ..progress import Reporter
 from ..report import made_with, write_report
 from ..run import Run, RunError
+from ..settings import batch_size
 from ..shards import Rows
 from ..sources import NAMES, from_anywhere
 from ..training import Epoch
 from .figures import draw_figures, is_shown, snapshot_of
 from .opening import DATA_HELP, listen, load_split, once
-from .ranks import from_rank_0, joined, wait_for_rank_0
+from .ranks import check_devices, from_rank_0, joined, wait_for_rank_0
 
 CHECKPOINT_EVERY = 20.0
 r"""The seconds of training after which a checkpoint is worth its writing."""
@@ -88,11 +89,8 @@ def fit(words: list[str]) -> int:
     model.check()
     kinds_of(args.log)
     if is_to_launch(args):
-        if model.micro_batch_size is not None:
-            raise ValueError(
-                "--micro-batch-size wants one device, for each of several has its part of the "
-                "batch; leave it out, or leave out --devices and --num-nodes."
-            )
+        check_devices(args.device, args.devices)
+        check_rows(args.devices * args.num_nodes, batch_size(model.get_params(), sys.maxsize))
         debug = ["--debug"] * ("--debug" in sys.argv)
         command = [sys.executable, "-P", "-m", "swae.cli", "fit", *words, *debug]
         return launch(command, args.devices, args.num_nodes)
@@ -124,6 +122,17 @@ def is_to_launch(args: Any) -> bool:  # noqa: ANN401 - parsed flags
             f"{place.world}; leave them out."
         )
     return False
+
+
+def check_rows(ranks: int, rows: int) -> None:
+    r"""Refuses ranks for which a batch has no row."""
+
+    if ranks > rows:
+        raise ValueError(
+            f"--devices and --num-nodes ask for {ranks} processes, but a batch has "
+            f"{count_of(rows, 'sample')} at most, of which each is to have some; ask for "
+            "fewer, or for a larger --batch-size."
+        )
 
 
 def fit_into(run: Run, model: SWAE, args: Any) -> None:  # noqa: ANN401 - parsed flags
@@ -176,6 +185,9 @@ def fit_in(run: Run, model: SWAE, train: Rows, args: Any, logs: Together) -> Row
     }
     settings = asked | as_flags(model.resolve(train))
     settings["prior"] = absolute_law(settings["prior"])
+    check_rows(
+        1 if (place := place_of(os.environ)) is None else place.world, settings["batch_size"]
+    )
     checkpoint = run.resume_point(settings) if args.resume else None
     if args.resume and checkpoint is None:
         print(f"{run.path} has no checkpoint to resume; starting fresh.", file=sys.stderr)

@@ -1,6 +1,6 @@
 r"""The ranks of a command: how they meet, part, and learn that one has gone."""
 
-__all__ = ["from_rank_0", "joined", "wait_for_rank_0"]
+__all__ = ["check_devices", "from_rank_0", "joined", "wait_for_rank_0"]
 
 import logging
 import os
@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 
 from ..distributed import LostRankError, is_lost_rank
-from ..launching import place_of, watch_launcher
+from ..launching import MEETING, Place, place_of, watch_launcher
 from ..training import DivergedError, device_for
 
 TIMEOUT = timedelta(hours=2)
@@ -34,6 +34,7 @@ def joined(device: str) -> Iterator[int]:
         The rank, 0 for a process by itself.
 
     Raises:
+        ValueError: If this node has fewer devices than ranks.
         LostRankError: If another rank has ended.
     """
 
@@ -42,12 +43,18 @@ def joined(device: str) -> Iterator[int]:
         yield 0
         return
     watch_launcher()
+    try:
+        check_devices(device, int(os.environ.get("LOCAL_WORLD_SIZE", place.local + 1)))
+    except ValueError:
+        if place.local == 0:  # one of a node says so
+            raise
+        raise SystemExit(2) from None
     if place.rank > 0:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to all; rank 0 answers
         logging.disable(logging.WARNING)
     try:
-        meet_others(device_for(device), place.local)
+        meet_others(device_for(device), place)
         yield place.rank
         dist.barrier()  # all have done it, or none says so
     except DivergedError:
@@ -70,10 +77,40 @@ def joined(device: str) -> Iterator[int]:
             dist.destroy_process_group()
 
 
-def meet_others(device: str, local: int) -> None:
+def check_devices(device: str, n: int) -> None:
+    r"""Refuses more ranks on this node than it has devices for.
+
+    Arguments:
+        device: The device that is asked for.
+        n: The number of ranks.
+
+    Raises:
+        ValueError: If there are not as many.
+
+    Example:
+        >>> check_devices("cpu", 3)  # which share its cores
+    """
+
+    kind = device_for(device)
+    there = {"cuda": torch.cuda.device_count(), "mps": 1}.get(kind, n)
+    if n > there:
+        raise ValueError(
+            f"--devices asks for {n} processes on this machine, each with a {kind} device of its "
+            f"own, but there {'is' if there == 1 else 'are'} {there}; ask for fewer, or for "
+            "--device cpu."
+        )
+
+
+def meet_others(device: str, place: Place) -> None:
     if device == "cuda":
-        torch.cuda.set_device(local)
-    dist.init_process_group("nccl" if device == "cuda" else "gloo", timeout=TIMEOUT)
+        torch.cuda.set_device(place.local)
+    backend = "nccl" if device == "cuda" else "gloo"
+    if meeting := os.environ.get(MEETING):
+        store = dist.FileStore(meeting, place.world)  # type: ignore[attr-defined] # is documented
+        where: dict[str, Any] = {"store": store, "rank": place.rank, "world_size": place.world}
+    else:  # where MASTER_ADDR says
+        where = {}
+    dist.init_process_group(backend, timeout=TIMEOUT, **where)
 
 
 def wait_for_rank_0() -> None:
