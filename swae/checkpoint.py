@@ -1,10 +1,11 @@
 r"""Checkpoints: where training stands, on disk.
 
-A run's checkpoints are folders named by the number of epochs done: ``epoch-0007`` holds the
-model's weights, the optimiser's state and what has been counted so far, with a manifest of their
-sums (:mod:`swae.manifest`). Nothing is pickled. It holds no generator, for every draw is a
-function of seed and step (:mod:`swae.seeding`). Such a folder is filled under another name, so
-that whatever ends the process leaves it whole or not there.
+A run's checkpoints are folders named by the number of epochs done, and of batches of the next, if
+it was under way: ``epoch-0007`` and ``epoch-0007-000250`` hold the model's weights, the
+optimiser's state and what has been counted so far, with a manifest of their sums
+(:mod:`swae.manifest`). Nothing is pickled. They hold no generator, for every draw is a function of
+seed and step (:mod:`swae.seeding`). Such a folder is filled under another name, so that whatever
+ends the process leaves it whole or not there.
 
 Not every epoch is worth a checkpoint on the disk, but the last one before an interruption is:
 :class:`Keeper` has it in memory until then, as tensors in memory that it takes once: to pack
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 import logging
+import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -42,6 +44,9 @@ logger = logging.getLogger("swae")
 
 KEPT = 2
 r"""The number of checkpoints that are kept: one that may be damaged, and one before it."""
+
+NAME = re.compile(r"epoch-[0-9]+(-[0-9]+)?")
+r"""What the folder of a checkpoint is called."""
 
 RARELY = 20
 r"""How many times longer than one is written it is at least trained before the next."""
@@ -74,11 +79,13 @@ class Kept(NamedTuple):
 
     Arguments:
         epoch: The number of epochs done.
+        batch: The number of batches done of the next.
         tensors: The tensors of its files: those that are trained on, or a copy.
         info: What else belongs to it, as JSON has it.
     """
 
     epoch: int
+    batch: int
     tensors: Tensors
     info: dict[str, Any]
 
@@ -114,26 +121,36 @@ def keep_checkpoint(
     optimizer: torch.optim.Optimizer,
     extra: Mapping[str, Tensor] | None = None,
     info: Mapping[str, Any] | None = None,
+    batch: int = 0,
 ) -> Kept:
-    r"""Returns what :func:`save_checkpoint` writes; training goes on in the same tensors."""
+    r"""Returns what :func:`save_checkpoint` writes; training goes on in the same tensors.
+
+    Arguments:
+        epoch: As there, and so are the others.
+        model: The model.
+        optimizer: Its optimiser.
+        extra: Further tensors by name.
+        info: What else to keep.
+        batch: The number of batches done of the next epoch.
+    """
 
     tensors = {
         "model": model.state_dict(),
         "optimizer": optimizer_tensors(optimizer),
         "extra": extra or {},
     }
-    return Kept(epoch, tensors, {"threads": torch.get_num_threads(), **(info or {})})
+    return Kept(epoch, batch, tensors, {"threads": torch.get_num_threads(), **(info or {})})
 
 
 def write_checkpoint(folder: Path, kept: Kept) -> Path:
     r"""Writes a checkpoint that was kept, and removes all but the last two."""
 
-    epoch, tensors, info = kept
-    target = folder / f"epoch-{epoch:04d}"
+    epoch, batch, tensors, info = kept
+    target = folder / (f"epoch-{epoch:04d}" + (f"-{batch:06d}" if batch else ""))
     files = {f"{name}.safetensors": to_safetensors(those) for name, those in tensors.items()}
     write_folder(target, files | {"info.json": to_json({"epoch": epoch, **info})})
     # What lies above this one was passed over, and would take its place.
-    rest = [path for path in checkpoints(folder) if number(path) <= epoch][-KEPT:]
+    rest = [path for path in checkpoints(folder) if number(path) <= (epoch, batch)][-KEPT:]
     for path in checkpoints(folder):
         if path not in rest:
             shutil.rmtree(path)
@@ -150,7 +167,8 @@ class Keeper:
 
     Arguments:
         folder: The folder of a run's checkpoints.
-        every: The seconds between two that are written; all are if it is not positive.
+        every: The seconds between two that are written; if it is not positive, each epoch's is,
+            and none within an epoch.
     """
 
     def __init__(self, folder: Path, every: float) -> None:
@@ -167,13 +185,30 @@ class Keeper:
             last: Whether it is the last one, which is written at once.
         """
 
-        pause = max(self.every, RARELY * self.took) if self.every > 0 else self.every
         with postponed():
             self.kept = keep()
-            if last or time.monotonic() - self.written > pause:
+            if last or self.is_time():
                 self.write()
             else:
                 self.kept = self.copied(self.kept)
+
+    def offer_within(self, keep: Callable[[], Kept]) -> None:
+        r"""Takes the state within an epoch, if it is time to write one.
+
+        Arguments:
+            keep: Returns it.
+        """
+
+        if self.every > 0 and self.is_time():
+            with postponed():
+                self.kept = keep()
+                self.write()
+
+    def is_time(self) -> bool:
+        r"""Tells whether the last one was written long enough ago."""
+
+        pause = max(self.every, RARELY * self.took) if self.every > 0 else self.every
+        return time.monotonic() - self.written > pause
 
     def copied(self, kept: Kept) -> Kept:
         r"""Copies tensors to where those of the epoch before were, as far as they fit."""
@@ -226,11 +261,19 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 def checkpoints(folder: Path) -> list[Path]:
     r"""Returns the checkpoints' folders, the oldest first."""
 
-    return sorted((p for p in folder.glob("epoch-*") if p.name[6:].isdecimal()), key=number)
+    return sorted((p for p in folder.glob("epoch-*") if NAME.fullmatch(p.name)), key=number)
 
 
-def number(path: Path) -> int:
-    return int(path.name.removeprefix("epoch-"))
+def number(path: Path) -> tuple[int, int]:
+    r"""Returns the number of epochs done, and that of batches of the next.
+
+    Example:
+        >>> number(Path("epoch-0007")), number(Path("epoch-0007-000250"))
+        ((7, 0), (7, 250))
+    """
+
+    epoch, _, batch = path.name.removeprefix("epoch-").partition("-")
+    return int(epoch), int(batch or 0)
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:

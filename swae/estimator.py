@@ -102,6 +102,7 @@ from .training import (
     Precision,
     Progress,
     Schedule,
+    UnderWay,
     check_ranks,
     device_for,
     fabric_for,
@@ -111,6 +112,9 @@ from .training import (
 from .univariate import Cost
 
 logger = logging.getLogger("swae")
+
+Keep = Callable[[Callable[[], Kept]], None]
+r"""What is asked after a step whether a checkpoint is wanted."""
 
 Data = Samples | Shards | np.ndarray[Any, Any] | Tensor | Dataset[Any] | DataLoader[Any]
 r"""What :meth:`SWAE.fit` takes, and whatever scikit-learn makes an array of, as a data frame."""
@@ -315,6 +319,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         *,
         checkpoint: Checkpoint | None = None,
         progress: Progress | None = None,
+        keep: Keep | None = None,
     ) -> Iterator[Epoch]:
         r"""Prepares a new model, and returns an iterator that trains it epoch by epoch.
 
@@ -327,6 +332,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
                 goes on from there.
             progress: Called after each step with the step, the number of samples and the parts
                 of the loss.
+            keep: Called after each step within an epoch with a function that returns a checkpoint
+                for that moment, as :meth:`swae.checkpoint.Keeper.offer_within` wants it.
 
         Returns:
             The iterator of the epochs' records. The estimator is usable after each.
@@ -342,10 +349,9 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             facts |= self._facts()
         self.best_ = Best(self.patience)
         if checkpoint is not None:
-            self._restore(checkpoint)
-            self.n_steps_ = self.n_epochs_ * len(batches)
+            self._restore(checkpoint, len(batches))
 
-        return self._epochs(batches, progress)
+        return self._epochs(batches, progress, keep)
 
     def partial_fit(self, X: Data, y: Any = None) -> "SWAE":  # noqa: ANN401 - labels of any kind
         r"""Trains one more epoch, on a part of data that comes in parts.
@@ -469,7 +475,12 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         max_epochs: int,
         schedule: Schedule,
         progress: Progress | None = None,
+        keep: Keep | None = None,
     ) -> Iterator[Epoch]:
+        def after_step(standing: Callable[[], UnderWay]) -> None:
+            if keep is not None:
+                keep(lambda: self.keep_checkpoint(standing()))
+
         try:
             yield from train_epochs(
                 self.autoencoder_,
@@ -477,12 +488,14 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
                 self.optimizer_,
                 max_epochs=max_epochs,
                 start=self.n_epochs_,
+                under_way=self.under_way_,
                 steps=self.n_steps_,
                 schedule=schedule,
                 seed=self.random_state,
                 micro_batch_size=self.settings_["micro_batch_size"],
                 fabric=self.fabric_,
                 progress=progress,
+                after_step=None if keep is None else after_step,
             )
         except DivergedError:
             del self.autoencoder_  # of which nothing is of use, nor should be stored
@@ -492,13 +505,16 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         r"""Takes note of an epoch that was trained."""
 
         self.n_epochs_, self.n_steps_ = epoch.number, epoch.step
+        self.under_way_ = UnderWay()
         self.typical_ = self.evaluation_ = None  # were of the weights before
 
-    def _epochs(self, batches: Batches, progress: Progress | None) -> Iterator[Epoch]:
+    def _epochs(
+        self, batches: Batches, progress: Progress | None, keep: Keep | None
+    ) -> Iterator[Epoch]:
         r"""Trains what :meth:`fit_epochs` has prepared."""
 
         max_epochs, schedule = self.settings_["max_epochs"], self.settings_["schedule"]
-        epochs = self._train(batches, max_epochs, schedule, progress)
+        epochs = self._train(batches, max_epochs, schedule, progress, keep)
         # Asked before the first epoch too: a checkpoint may be the last one's.
         while not self.best_.is_over(self.n_epochs_):
             self._weigh(self.n_epochs_)
@@ -518,8 +534,13 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             self.autoencoder_.load_state_dict(self.best_.state)
         self.typical_ = self._typical()
 
-    def _restore(self, checkpoint: Checkpoint) -> None:
-        r"""Puts model, optimiser and the best epoch where a checkpoint has them."""
+    def _restore(self, checkpoint: Checkpoint, batches: int) -> None:
+        r"""Puts model, optimiser and the best epoch where a checkpoint has them.
+
+        Arguments:
+            checkpoint: The checkpoint.
+            batches: The number of batches in an epoch.
+        """
 
         if checkpoint.info.get("data") != self.fingerprint_:
             raise DataError(
@@ -538,7 +559,9 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             ) from error
         restore_optimizer(self.optimizer_, checkpoint.optimizer)
         self.best_.restore(checkpoint)
-        self.n_epochs_ = checkpoint.epoch
+        way = under_way_of(checkpoint, batches)
+        self.n_epochs_, self.under_way_ = checkpoint.epoch, way
+        self.n_steps_ = checkpoint.epoch * batches + way.batch
 
     def resolve(self, X: Data, y: Any = None) -> dict[str, Any]:  # noqa: ANN401 - labels
         r"""Returns all parameters as they are for this data, those of the preset filled in."""
@@ -566,8 +589,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
 
         return write_checkpoint(folder, self.keep_checkpoint())
 
-    def keep_checkpoint(self) -> Kept:
-        r"""Returns what :meth:`save_checkpoint` writes."""
+    def keep_checkpoint(self, way: UnderWay | None = None) -> Kept:
+        r"""Returns what :meth:`save_checkpoint` writes, or a checkpoint within an epoch."""
 
         return keep_checkpoint(
             self.n_epochs_,
@@ -578,7 +601,9 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
                 "best": self.best_.value,
                 "best_epoch": self.best_.epoch,
                 "data": self.fingerprint_,
+                "under_way": None if way is None else way._asdict(),
             },
+            batch=0 if way is None else way.batch,
         )
 
     def _given(self, X: Data, y: Any) -> Given:  # noqa: ANN401 - labels of any kind
@@ -987,7 +1012,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         self.n_features_in_ = schema.n_features
         if schema.names is not None:
             self.feature_names_in_ = np.array(schema.names, dtype=object)
-        self.n_epochs_, self.n_steps_ = epochs, 0
+        self.n_epochs_, self.n_steps_, self.under_way_ = epochs, 0, UnderWay()
         self.typical_ = self.evaluation_ = None
 
     def save(self, folder: str | Path, *, evaluation: Evaluation | None = None) -> None:
@@ -1181,3 +1206,27 @@ def as_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:
 def as_tensors(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Tensor]:
     # Copied, for joblib may have mapped them from a file that can't be written.
     return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+
+
+def under_way_of(checkpoint: Checkpoint, batches: int) -> UnderWay:
+    r"""Returns what a checkpoint has of an epoch that was under way.
+
+    Raises:
+        ValueError: If no such epoch of so many batches can be.
+    """
+
+    told = checkpoint.info.get("under_way")
+    if told is None:
+        return UnderWay()
+    try:
+        sums = {str(name): float(value) for name, value in told["sums"].items()}
+        way = UnderWay(int(told["batch"]), int(told["samples"]), float(told["seconds"]), sums)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            "The checkpoint does not tell where its epoch stood as it should."
+        ) from error
+    if not 0 < way.batch < batches or way.samples < 1:
+        raise ValueError(
+            f"The checkpoint was made after batch {way.batch} of an epoch, which has {batches}."
+        )
+    return way

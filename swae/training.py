@@ -5,11 +5,13 @@ belongs between two epochs (evaluation, a checkpoint, another :math:`\lambda`, t
 stop) is up to whoever iterates. It knows nothing of a model but ``model.loss(x, labels,
 generator=...)``.
 
-Nothing in it has a memory besides the model and its optimiser. The order of the samples is a
+Nothing in it has a memory besides the model, its optimiser and the sums of an epoch that is under
+way (:class:`UnderWay`). The order of the samples is a
 function of seed and epoch, the draws of the penalty and of layers as dropout of seed and step,
 the learning rate of the share
 :math:`t = \text{step} / \text{total}` of the way that is done. So a run that starts at epoch
-:math:`k` with the weights and the optimiser of an earlier one ends with the same weights.
+:math:`k`, or at a batch of it, with the weights and the optimiser of an earlier one ends with the
+same weights.
 
 Where :mod:`torch.distributed` is initialised its ranks train one model: each calls
 :func:`train_epochs` with the same arguments, takes its own rows of each batch, and ends with the
@@ -23,6 +25,7 @@ __all__ = [
     "Optimizer",
     "Precision",
     "Schedule",
+    "UnderWay",
     "check_ranks",
     "fabric_for",
     "make_optimizer",
@@ -34,6 +37,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple, cast, get_args
 
@@ -84,6 +88,22 @@ class Epoch(NamedTuple):
     learning_rate: float
 
 
+class UnderWay(NamedTuple):
+    r"""Where an epoch stands that is under way.
+
+    Arguments:
+        batch: The number of batches done.
+        samples: The number of samples seen, of all ranks if each has seen as many as this one.
+        seconds: The wall time of training them.
+        sums: The sums of the loss's terms over these samples, ``loss`` among them.
+    """
+
+    batch: int = 0
+    samples: int = 0
+    seconds: float = 0.0
+    sums: Mapping[str, float] = {}
+
+
 Progress = Callable[[int, int, dict[str, float]], None]
 r"""Called after each step with the step, the number of samples and the loss's parts."""
 
@@ -95,12 +115,14 @@ def train_epochs(
     *,
     max_epochs: int,
     start: int = 0,
+    under_way: UnderWay | None = None,
     steps: int | None = None,
     schedule: Schedule = "constant",
     seed: int = 0,
     micro_batch_size: int | None = None,
     fabric: Fabric | None = None,
     progress: Progress | None = None,
+    after_step: Callable[[Callable[[], UnderWay]], None] | None = None,
 ) -> Iterator[Epoch]:
     r"""Trains a model in place and yields a record after each epoch.
 
@@ -111,6 +133,7 @@ def train_epochs(
             peak.
         max_epochs: The number of epochs that the schedule is made for, and the last one.
         start: The number of epochs that model and optimiser have behind them.
+        under_way: What they have behind them of the next epoch, if anything.
         steps: The number of steps behind them, where epochs had not all as many as these.
         schedule: The course of the learning rate, see :func:`learning_rate`.
         seed: The seed of all draws.
@@ -120,6 +143,8 @@ def train_epochs(
         fabric: The device and the precision; if :py:`None`, the CPU in float32.
         progress: Called after each step. Of several ranks each that has one is told of whole
             batches, taken to be equal.
+        after_step: Called after each step but an epoch's last, with a function that returns where
+            the epoch stands; model and optimiser may be stored then, too.
 
     Yields:
         The epochs' records. The model is put into training mode at the start of each epoch.
@@ -146,7 +171,8 @@ def train_epochs(
     peaks = [group["lr"] for group in optimizer.param_groups]
     runner, stepper = fabric.setup(model, optimizer)
     runner.mark_forward_method("loss")
-    step = start * len(batches) if steps is None else steps
+    way = under_way or UnderWay()
+    step = start * len(batches) + way.batch if steps is None else steps
     total = max_epochs * len(batches)
     rank, ranks = fabric.global_rank, fabric.world_size
     check_ranks(model, ranks)
@@ -154,11 +180,12 @@ def train_epochs(
 
     for index in range(start, max_epochs):
         model.train()
-        began = time.perf_counter()
+        began = time.perf_counter() - way.seconds
         sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=fabric.device))
-        count = 0
+        sums |= {k: torch.tensor(v / ranks, device=fabric.device) for k, v in way.sums.items()}
+        count = way.samples / ranks
 
-        for i, (x, labels) in enumerate(batches.epoch(index)):
+        for i, (x, labels) in enumerate(batches.epoch(index, way.batch), way.batch):
             set_rates(optimizer, peaks, learning_rate(schedule, step / total))
             x = x.to(fabric.device, non_blocking=True)
             labels = None if labels is None else labels.to(fabric.device, non_blocking=True)
@@ -190,7 +217,10 @@ def train_epochs(
             if progress is not None:
                 parts = {name: float(value.detach()) for name, value in loss.parts.items()}
                 progress(step, len(x) if ranks == 1 else even(batches, i), parts)
+            if after_step is not None and i + 1 < len(batches):
+                after_step(partial(standing, i + 1, ranks, count, sums, began))
 
+        way = UnderWay()
         check_weights(model, step)
         means = means_of(sums, count, together=ranks > 1)
         rate = optimizer.param_groups[0]["lr"]
@@ -198,6 +228,18 @@ def train_epochs(
         seconds = time.perf_counter() - began
 
         yield Epoch(index + 1, step, seconds, means.pop("loss"), means, rate)
+
+
+def standing(
+    batch: int, ranks: int, count: float, sums: Mapping[str, Tensor], began: float
+) -> UnderWay:
+    r"""Returns where an epoch stands, with sums over all ranks' samples, were they as this one's.
+
+    Ranks do not meet for it, for one alone may want to know.
+    """
+
+    all_sums = {name: ranks * float(value) for name, value in sums.items()}
+    return UnderWay(batch, round(ranks * count), time.perf_counter() - began, all_sums)
 
 
 def check_ranks(model: nn.Module, ranks: int) -> None:
@@ -229,7 +271,7 @@ def even(batches: Batches, i: int) -> int:
     return batches.n * (i + 1) // len(batches) - batches.n * i // len(batches)
 
 
-def means_of(sums: Mapping[str, Tensor], count: int, *, together: bool) -> dict[str, float]:
+def means_of(sums: Mapping[str, Tensor], count: float, *, together: bool) -> dict[str, float]:
     r"""Returns means over an epoch's samples, those of all ranks where they train together."""
 
     values = [*sums.values(), torch.tensor(count, device=next(iter(sums.values())).device)]

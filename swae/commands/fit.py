@@ -208,7 +208,10 @@ def fit_in(run: Run, model: SWAE, train: Rows, args: Any, logs: Together) -> Row
     from_rank_0((checkpoint, last))
 
     with closing(Reporter()) as report:
-        training = model.fit_epochs(train, checkpoint=checkpoint, progress=report)
+        keeper = Keeper(run.checkpoints, CHECKPOINT_EVERY)
+        training = model.fit_epochs(
+            train, checkpoint=checkpoint, progress=report, keep=keeper.offer_within
+        )
         held, judged = held_out(model, args)
         if args.overwrite:
             run.clear()
@@ -231,9 +234,9 @@ def fit_in(run: Run, model: SWAE, train: Rows, args: Any, logs: Together) -> Row
             f"judged on {len(held):,} {judged}; {count_of(threads, 'thread')}; "
             f"writing {run.path}",
             total=last * model.samples_per_epoch_,
-            done=done * model.samples_per_epoch_,
+            done=done * model.samples_per_epoch_ + model.under_way_.samples,
         )
-        with Keeper(run.checkpoints, CHECKPOINT_EVERY) as keeper:
+        with keeper:
             follow(training, run, model, held, report, keeper, last, logs, train)
     model.save(run.model, evaluation=model.evaluate(held))
     say_mean(run, judged)
