@@ -16,6 +16,7 @@ import resource
 import shutil
 import signal
 import sys
+import tarfile
 import tempfile
 import time
 import warnings
@@ -39,6 +40,7 @@ from swae.codes import read_codes
 from swae.flags import Parser, add_data_flags, add_model_flags, as_flags
 from swae.images import Framing, decode_or_reason
 from swae.run import Run
+from swae.shards import Shards
 from swae.sources import load, read_mnist
 from swae.storage import FILES
 
@@ -83,6 +85,7 @@ class Loader(NamedTuple):
 NAMES = (
     "model folder", "images", ".npy and .npz", "codes", "IDX", "settings (YAML)",
     "a run's config.yaml", "CSV and TSV", "Parquet", "metrics.jsonl", "a picture as prior",
+    "Parquet shards", "tar shards",
 )  # fmt: skip
 r"""The names of the loaders."""
 
@@ -259,6 +262,26 @@ def idx(array: Any) -> bytes:  # noqa: ANN401 - an array
     return bytes((0, 0, 8, array.ndim)) + sizes + array.tobytes()
 
 
+def archive(start: int) -> bytes:
+    r"""An archive of three images and their classes."""
+
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as made:
+        for i in range(start, start + 3):
+            for suffix, content in (("png", image("PNG", "L")), ("cls", b"%d" % (i % 2))):
+                info = tarfile.TarInfo(f"set/{i:04}.{suffix}")
+                info.size = len(content)
+                made.addfile(info, io.BytesIO(content))
+    return file.getvalue()
+
+
+def through(folder: Path, name: str) -> int:
+    r"""Opens shards and reads all rows and labels."""
+
+    shards = Shards.open(folder)
+    return sum(map(len, shards.chunks(4))) + len(shards.with_labels())
+
+
 def parsed(folder: Path, name: str) -> None:
     r"""Reads settings as ``swae fit --config`` does, up to the model."""
 
@@ -369,6 +392,18 @@ def loaders() -> dict[str, Loader]:
             {"a.png": image("PNG", "L"), "b.gif": image("GIF", "L")},
             lambda f, n: SWAE(prior=f"image:{f / n}").check(),
             (b"IHDR", b"IDAT", b"acTL"),
+        ),
+        Loader(
+            "Parquet shards",
+            {"0.parquet": parquet.getvalue(), "1.parquet": parquet.getvalue()},
+            through,
+            (b"PAR1", b"\xff" * 8, b"\0" * 8),
+        ),
+        Loader(
+            "tar shards",
+            {"0.tar": archive(0), "1.tar": archive(3)},
+            through,
+            (b"ustar", b"././@LongLink", b"\0" * 512, b"7" * 11, b"x", b"L", b"S", b".npz"),
         ),
     ]  # fmt: skip
     return {loader.name: loader for loader in made}

@@ -127,7 +127,7 @@ class Soak:
     def interrupt(self, words: list[str]) -> str:
         r"""Lets a run come to a fault; it may end before."""
 
-        every = self.rng.choice([-1.0, -1.0, 0.2, 1e9])
+        every = self.rng.choice([-1.0, 0.01, 0.2, 1e9])
         if self.rng.random() < 0.4:
             number = self.rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
             self.commands += 1

@@ -279,6 +279,8 @@ def is_bytes(train: Samples | Shards | LoaderBatches) -> bool:
 def limits(train: Samples | Shards | LoaderBatches) -> tuple[float, float]:
     r"""Returns the least and the greatest value."""
 
+    if isinstance(train, Shards):
+        return train.limits()
     parts = [next(train.epoch(0)).x] if isinstance(train, LoaderBatches) else train.blocks()
     # Plain numbers: tensors that are kept would lie between the places of the parts.
     ends = [tuple(map(float, part.aminmax())) for part in parts]

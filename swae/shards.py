@@ -210,6 +210,8 @@ class Shards:
         classes: The names of the classes, where the shards tell them.
         rejected: Nothing is left out.
         flat: Whether rows are stored flat, and have the shape that was asked for.
+        known: The least and the greatest value of shards that were read for these; shared by all
+            that are made of one opening.
 
     Example:
         >>> shards = Shards.open("faces")  # doctest: +SKIP
@@ -230,6 +232,7 @@ class Shards:
     classes: tuple[str, ...] = ()
     rejected: tuple[tuple[str, str], ...] = ()
     flat: bool = False
+    known: dict[Path, tuple[float, float]] = dataclasses.field(default_factory=dict, repr=False)
 
     @classmethod
     def open(
@@ -333,6 +336,17 @@ class Shards:
         r"""Iterates likewise, over as many as are read together."""
 
         return self.chunks(TOGETHER if size is None else min(size, TOGETHER))
+
+    def limits(self) -> tuple[float, float]:
+        r"""Returns the least and the greatest value; each shard is read for them once."""
+
+        for i, file in enumerate(self.files):
+            if file not in self.known:
+                ends = [part.aminmax() for part in self.select_shards([i]).blocks()]
+                low, high = (torch.stack(each) for each in zip(*ends, strict=True))
+                self.known[file] = float(low.min()), float(high.max())
+        found = [self.known[file] for file in self.files]
+        return min(low for low, _ in found), max(high for _, high in found)
 
     def first(self, n: int) -> Samples:
         r"""Reads the first n samples into memory, or all where there are fewer."""

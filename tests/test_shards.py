@@ -492,3 +492,12 @@ def test_a_source_is_split_by_shards_or_folders(tmp_path):
     assert load_any(own, "test").files[0].parent.name == "test"
     with pytest.raises(ValueError, match="split must be 'train' or 'test'"):
         load_any(own, "all")
+
+
+def test_limits_are_read_once(tmp_path, monkeypatch):
+    shards = numbered(tmp_path)
+    assert shards.limits() == (0, N - 1)
+    monkeypatch.setattr(Shards, "parts", None)
+    kept, held = shards.hold_out(0.3, seed=0)
+    assert min(kept.limits()[0], held.limits()[0]) == 0
+    assert max(kept.limits()[1], held.limits()[1]) == N - 1
