@@ -367,6 +367,24 @@ def test_a_loss_that_is_not_finite(nursery, run):
     check_whole(nursery, run)
 
 
+def test_a_gradient_that_is_not_finite(nursery, run):
+    """Its step is not taken, though the loss was as good as any."""
+    ended = fit(nursery, "train.gradient:20:nan", every=NEVER).wait()
+    assert ended.code == 4
+    assert re.search(
+        r"swae: The gradient is not finite at step 19 \(epoch 3, batch 4 of 8\), in encoder\S+, "
+        r"although the loss's terms are {'bce': 0\.\d+, 'l1': \S+, 'penalty': \S+}",
+        ended.said,
+    ), ended.said
+    assert "Traceback" not in ended.said
+    kept = latest_checkpoint(run / "checkpoints")
+    assert kept.epoch == len(metrics(run)) == 2
+    for tensors in (kept.model, kept.optimizer):
+        assert all(tensor.isfinite().all() for tensor in tensors.values())
+    assert not (run / "model").exists()
+    check_whole(nursery, run)
+
+
 @pytest.mark.parametrize("command", ["evaluate", "encode", "reconstruct"])
 def test_not_a_number_in_the_data(nursery, command):
     X = np.ones((50, 8), np.float32)
