@@ -1,6 +1,7 @@
 r"""Tests for the swae.images module: fault 7 and fault 8, one by one."""
 
 import doctest
+import io
 import logging
 import os
 import struct
@@ -12,7 +13,15 @@ import torch
 from PIL import Image
 
 import swae.images
-from swae.images import DataError, Framing, classes, read_folder
+from swae.images import (
+    FORMATS,
+    DataError,
+    Framing,
+    classes,
+    decode,
+    decode_opened,
+    read_folder,
+)
 
 RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 
@@ -84,6 +93,81 @@ def test_unreadable_is_skipped_and_reported(kind, tmp_path, caplog):
     assert [path for path, _ in pictures.rejected] == [str(bad)]
     assert pictures.rejected[0][1]
     assert "1 of 101 images" in caplog.text
+
+
+# --- bombs: of every format, a small file that announces a large image
+
+
+def patched(file_format, at, how, side, **options):
+    """An image of 8 x 8 whose header is made to announce another size."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, file_format, **options)
+    content = bytearray(file.getvalue())
+    for place in at(content):
+        struct.pack_into(how, content, place, side)
+    return bytes(content)
+
+
+def webp(side):
+    content = bytearray(patched("WEBP", lambda _: [], "", side, lossless=True))
+    at = content.index(b"VP8L") + 9
+    (bits,) = struct.unpack_from("<I", content, at)
+    struct.pack_into("<I", content, at, bits >> 28 << 28 | (side - 1) << 14 | side - 1)
+    return bytes(content)
+
+
+def tag(content, number):
+    """Where a TIFF has the value of a tag."""
+    return content.index(struct.pack("<HHI", number, 4, 1)) + 8
+
+
+BOMBS = {
+    "PNG": lambda side: png(side, side, zlib.compress(bytes(1000))),
+    "JPEG": lambda side: patched(
+        "JPEG", lambda c: [c.index(b"\xff\xc0") + k for k in (5, 7)], ">H", min(side, 65_500)
+    ),
+    "BMP": lambda side: patched("BMP", lambda c: (18, 22), "<i", side),
+    "GIF": lambda side: patched("GIF", lambda c: (6, 8), "<H", min(side, 65_500)),
+    "WEBP": lambda side: webp(min(side, 16_383)),
+    "TIFF": lambda side: patched(
+        "TIFF", lambda c: [tag(c, number) for number in (256, 257, 278)], "<I", side
+    ),
+    "PPM": lambda side: f"P6\n{side} {side}\n255\n".encode() + bytes(192),
+}
+
+
+def test_there_is_a_bomb_of_every_format():
+    assert BOMBS.keys() == set(FORMATS)
+    for name, content in BOMBS.items():
+        with Image.open(io.BytesIO(content(9_000))) as image:
+            assert (image.format, image.size) == (name, (9_000, 9_000))
+
+
+@pytest.mark.parametrize("side", [9_000, 9_999, 70_000])
+@pytest.mark.parametrize("kind", BOMBS)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_bomb_of_any_format_takes_no_memory(tmp_path, cheap, kind, side):
+    """Also one whose pixels alone would not be too many."""
+    (tmp_path / "x.png").write_bytes(BOMBS[kind](side))
+    Image.init()
+    with cheap(), pytest.raises((ValueError, Image.DecompressionBombError), match="bomb|exceed"):
+        decode(tmp_path / "x.png")
+    with cheap(), pytest.raises((ValueError, Image.DecompressionBombError), match="bomb|exceed"):
+        decode_opened(io.BytesIO(BOMBS[kind](side)))
+
+
+def test_sixteen_bits_are_twice_as_many(tmp_path, cheap):
+    Image.fromarray(np.zeros((6000, 6000), np.uint16)).save(tmp_path / "x.png")
+    with cheap(), pytest.raises(ValueError, match=r"6000 x 6000 pixels in .* bytes are a bomb"):
+        decode(tmp_path / "x.png")
+
+
+def test_a_blank_page_is_no_bomb(tmp_path):
+    """A4 with 600 points an inch."""
+    Image.new("1", (4_960, 7_016), 1).save(tmp_path / "x.png", "TIFF", compression="group4")
+    assert (tmp_path / "x.png").stat().st_size < 10_000
+    x = decode(tmp_path / "x.png", Framing(image_size=8))
+    assert (x == 255).all()
 
 
 def upright(path):
