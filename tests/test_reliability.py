@@ -299,16 +299,25 @@ def test_a_signal_while_the_module_ends(nursery):
     assert "codes are outside the prior" in ended.stdout
 
 
-@pytest.mark.parametrize(("action", "code"), [("term", 143), ("int", 130), ("kill", -9)])
-def test_an_ingest_goes_on(nursery, tmp_path, action, code):
+def photos(folder):
+    """Writes images, and returns the words of a run of them."""
     for i in range(20):
-        Image.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / f"{i}.png")
-    words = ["fit", str(tmp_path), "--image-size", "8", *SMALL, "--out", "images"]
-    source = (
+        Image.fromarray(np.full((8, 8), i, np.uint8)).save(folder / f"{i}.png")
+    return ["fit", str(folder), "--image-size", "8", *SMALL, "--out", "images"]
+
+
+def cached(folder, words):
+    """Returns what runs a command that reads images through a cache of small blocks."""
+    return (
         "import os, sys; from swae import cache, cli, ingest; cache.FEW = 0; ingest.BLOCK = 4;"
-        f"os.environ['SWAE_CACHE'] = {str(tmp_path / 'cache')!r};"
+        f"os.environ['SWAE_CACHE'] = {str(folder / 'cache')!r};"
         f"sys.exit(cli.main({words}))"
     )
+
+
+@pytest.mark.parametrize(("action", "code"), [("term", 143), ("int", 130), ("kill", -9)])
+def test_an_ingest_goes_on(nursery, tmp_path, action, code):
+    source = cached(tmp_path, photos(tmp_path))
     ended = nursery.run([], f"ingest.block:3:{action}", code=source)
     assert (ended.code, ended.seconds < 5) == (code, True), ended.said
     assert not any((nursery.folder / "images").glob("[!.]*"))
@@ -349,6 +358,24 @@ def mount(folder, options):
     words = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     if os.geteuid() != 0 or subprocess.run(words, capture_output=True).returncode != 0:
         pytest.skip("to mount a file system wants root and the right to")
+
+
+def test_a_full_disk_while_images_are_decoded(nursery, tmp_path):
+    """Nothing of the cache is left but its lock, and no run was begun."""
+    words = photos(tmp_path)
+    source = cached(tmp_path, words)
+    ended = nursery.run([], "ingest.block:3:full", code=source)
+    assert ended.code == 5
+    assert re.fullmatch(
+        rf"reading 20 images\nswae: {tmp_path}/cache/\w+/images\.npy can't be written \(No space left on device\): "
+        r"it needs 1,408 bytes, and [\d,]+ are free; make room, or name another place with "
+        r"\$SWAE_CACHE\.\n",
+        ended.said,
+    ), ended.said
+    assert [path.name for path in tmp_path.glob("cache/*/*")] == [".lock"]
+    assert not (nursery.folder / "images").exists()
+    assert nursery.run([], code=source).code == 0
+    shutil.rmtree(nursery.folder / "images")
 
 
 # ----- 6: NaN
