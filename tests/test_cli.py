@@ -26,6 +26,7 @@ from swae.commands import HOME, files
 from swae.commands import fit as commands
 from swae.flags import config_first
 from swae.progress import Reporter
+from swae.run import RESUMABLE, RunError
 from swae.storage import FILES
 from swae.training import DivergedError
 
@@ -425,6 +426,18 @@ def test_resume_wants_the_same_settings(here, capsys):
     assert len(rows(here / "run")) == 2
 
 
+def test_resume_wants_each_setting_as_it_was(here):
+    """But for those that say where things are."""
+    run, settings = commands.Run(here / "run"), config(here / "run")
+    for name in settings:
+        other = settings | {name: "another"}
+        if name in RESUMABLE:
+            assert run.resume_point(other).epoch == 2
+        else:
+            with pytest.raises(RunError, match=rf" has {name}=.*, but {name}='another' is asked"):
+                run.resume_point(other)
+
+
 def test_resume_wants_the_same_data(here, capsys):
     assert fit("--out", "new", "--stop-after", "1") == 0
     np.savez("data.npz", x=np.zeros((60, 1, 9, 9), dtype=np.uint8))
@@ -740,6 +753,12 @@ def test_the_images_of_another_folder_are_resized_as_the_run_s_were(here):
         (["decode", "run", "none.npy"], ["There is no file none.npy"]),
         (["decode", "run", "list.yaml"], ["list.yaml has to end in .npy, .npz or .csv"]),
         (["evaluate", "run", "none.csv"], ["swae: none.csv does not exist"]),
+        (["fit", "vectros.npy"], ["vectros.npy does not exist", "Did you mean 'vectors.npy'?"]),
+        (["decode", "run", "vectros.npy"], ["no file vectros.npy. Did you mean 'vectors.npy'?"]),
+        (["evaluate", "rnu"], ["There is no run folder rnu. Did you mean 'run'?"]),
+        (["report", "rnu"], ["There is no run folder rnu. Did you mean 'run'?"]),
+        (["fit", "--config", "run/confg.yaml"], ["Did you mean 'run/config.yaml'?"]),
+        (["fit", "data.npz", "--prior", "samples:vectros.npy"], ["Did you mean 'vectors.npy'?"]),
         (["fit", "data.npz", "--network", "MLP"], ["Did you mean mlp?"]),
     ],
 )
@@ -843,6 +862,14 @@ def test_more_broken_images_are_refused(here, capsys):
 def test_bad_codes(here, capsys, codes, sentences):
     np.save("codes.npy", codes, allow_pickle=True)
     refused(capsys, ["decode", "run", "codes.npy", "--out", "new.npy"], 3, *sentences)
+    assert not (here / "new.npy").exists()
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz", "csv"])
+def test_bad_codes_of_another_width(here, capsys, suffix):
+    files.write_result(here / f"codes.{suffix}", np.zeros((4, 3)))
+    words = ["decode", "run", f"codes.{suffix}", "--out", "new.npy"]
+    refused(capsys, words, 3, "Z has to have 2 columns, as latent_dim is, but", "shape (3,)")
     assert not (here / "new.npy").exists()
 
 
