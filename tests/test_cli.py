@@ -826,6 +826,33 @@ def test_bad_data(here, capsys, name):
     assert not (here / "new").exists()
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(
+    ("suffix", "where"),
+    [
+        ("npy", "row 7"),
+        ("npz", "row 7"),
+        ("csv", "line 9"),
+        ("tsv", "line 9"),
+        ("parquet", "row 7"),
+    ],
+)
+def test_what_is_not_finite_is_refused_in_any_file(here, capsys, suffix, where, value):
+    X = np.random.default_rng(0).random((60, 5), dtype=np.float32)
+    X[7, 2] = value
+    frame = pl.DataFrame(X, schema=list("abcde"))
+    {
+        "npy": lambda path: np.save(path, X),
+        "npz": lambda path: np.savez(path, x=X),
+        "csv": frame.write_csv,
+        "tsv": lambda path: frame.write_csv(path, separator="\t"),
+        "parquet": frame.write_parquet,
+    }[suffix](here / f"bad.{suffix}")
+    words = ["fit", f"bad.{suffix}", *SMALL, "--out", "new"]
+    refused(capsys, words, 3, f"In bad.{suffix}", where)
+    assert not (here / "new").exists()
+
+
 def photos(folder, good, broken):
     folder.mkdir()
     for i in range(good):
