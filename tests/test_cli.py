@@ -977,6 +977,44 @@ def test_a_damaged_model(here, capsys, name):
     refused(capsys, ["evaluate", "run"], 5, f"run/model/{name}")
 
 
+DAMAGED = [
+    ["evaluate", "run"],
+    ["reconstruct", "run", "--out", "x.npy"],
+    ["sample", "run", "--out", "x.npy"],
+    ["encode", "run", "--out", "x.npz"],
+    ["decode", "run", "codes.npy", "--out", "x.npy"],
+    ["interpolate", "run", "--out", "x.png"],
+    ["modes", "run", "--out", "x.png"],
+    ["grid", "run", "--out", "x.png"],
+    ["info", "run"],
+    ["export", "run", "--codes", "x.parquet"],
+    ["export", "run", "--onnx", "x"],
+]
+
+
+@pytest.mark.parametrize("words", DAMAGED, ids=lambda words: words[0] + words[-2])
+def test_every_command_refuses_a_damaged_model(here, capsys, words):
+    """Of which one bit is another."""
+    np.save("codes.npy", np.zeros((3, 2)))
+    path = here / "run" / "model" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    refused(capsys, words, 5, "run/model/model.safetensors is not what was written: its sha256")
+    assert not list(here.glob("x*"))
+
+
+def test_a_run_whose_checkpoints_are_damaged_is_not_trained_over(here, capsys, caplog):
+    assert fit("--out", "new", "--stop-after", "1") == 0
+    damaged = here / "new" / "checkpoints" / "epoch-0001" / "info.json"
+    damaged.write_text("{}")
+    before, lines, old = tree(here / "new"), rows(here / "new"), sha(here / "new")
+    words = ["fit", "data.npz", *SMALL, "--out", "new", "--resume"]
+    refused(capsys, words, 5, "No checkpoint in new/checkpoints is whole; --overwrite begins anew")
+    assert "epoch-0001/info.json is not what was written: its sha256 differs" in caplog.text
+    assert (tree(here / "new"), rows(here / "new"), sha(here / "new")) == (before, lines, old)
+
+
 @pytest.mark.parametrize(
     ("error", "code", "sentences"),
     [

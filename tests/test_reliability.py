@@ -378,6 +378,47 @@ def test_a_full_disk_while_images_are_decoded(nursery, tmp_path):
     shutil.rmtree(nursery.folder / "images")
 
 
+# ----- 4: damage, see also test_folder.py
+
+
+@pytest.fixture(scope="module")
+def halted(nursery):
+    """A run of three of four epochs, with the checkpoints of the last two."""
+    path = nursery.folder / "halted"
+    words = ["fit", "data.npy", *SMALL, "--out", "halted", "--stop-after", "3"]
+    assert nursery.run(words, every=AT_ONCE).code == 0
+    assert len(list(path.glob("checkpoints/*"))) == 2
+    return path
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    path.write_bytes(content)
+
+
+DAMAGE = {
+    "cut": ("model.safetensors", lambda path: os.truncate(path, path.stat().st_size // 2)),
+    "flipped": ("optimizer.safetensors", flip),
+    "missing": ("info.json", Path.unlink),
+    "mixed": (
+        "model.safetensors",
+        lambda path: shutil.copy(path.parents[1] / "epoch-0002" / path.name, path),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(nursery, run, halted, kind):
+    shutil.copytree(halted, run)
+    name, damage = DAMAGE[kind]
+    damage(run / "checkpoints" / "epoch-0003" / name)
+    said = check_whole(nursery, run)
+    reason = "is missing or unreadable: " if kind == "missing" else "is not what was written: its"
+    sentence = f"Passed over the checkpoint epoch-0003: run/checkpoints/epoch-0003/{name} {reason}"
+    assert sentence in said
+
+
 # ----- 6: NaN
 
 
