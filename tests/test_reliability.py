@@ -75,6 +75,7 @@ def check_whole(nursery, run, **options):
     lines = [re.sub(r'"seconds": [^,]+', "", line) for line in metrics(run)]
     whole = [re.sub(r'"seconds": [^,]+', "", line) for line in metrics(nursery.folder / "whole")]
     assert lines == whole
+    return ended.said
 
 
 def metrics(run):
@@ -185,6 +186,17 @@ def test_a_signal_leaves_a_checkpoint(nursery, run, fault, code):
     assert "Traceback" not in ended.said
     assert latest_checkpoint(run / "checkpoints").epoch == len(metrics(run)) == 3
     check_whole(nursery, run)
+
+
+@pytest.mark.parametrize(("action", "code"), [("term", 143), ("int", 130), ("kill", -9)])
+def test_an_interruption_within_the_first_epoch(nursery, run, action, code):
+    """No epoch was done, so there is nothing that the seed does not tell: it begins anew."""
+    ended = fit(nursery, f"train.step:5:{action}", every=NEVER).wait()
+    assert (ended.code, ended.seconds < 5) == (code, True), ended.said
+    assert ("--resume goes on from the last checkpoint, if" in ended.said) == (code > 0)
+    assert latest_checkpoint(run / "checkpoints") is None
+    assert not (run / "model").exists()
+    assert "run has no checkpoint to resume; starting fresh." in check_whole(nursery, run)
 
 
 def until(condition, seconds=60):
