@@ -553,11 +553,21 @@ def test_out_of_memory(nursery, rows, words):
     shutil.rmtree(nursery.folder / "large", ignore_errors=True)
 
 
-def test_a_million_rows_go_in_chunks(nursery, rows):
+@pytest.mark.parametrize(
+    ("words", "width"),
+    [
+        (["encode", "whole", "million.npy"], 2),
+        (["decode", "whole", "codes.npy"], 8),
+        (["sample", "whole", "-n", "1000000"], 8),
+    ],
+    ids=lambda words: words[0] if isinstance(words, list) else "",
+)
+def test_a_million_rows_go_in_chunks(nursery, rows, words, width):
     """At once, a hidden layer alone would take 512 MB or more."""
-    ended = nursery.run(["encode", "whole", "million.npy", "--out", "z.npy"], memory=250_000_000)
+    np.save(nursery.folder / "codes.npy", np.zeros((1_000_000, 2), np.float32))
+    ended = nursery.run([*words, "--out", "z.npy"], memory=250_000_000)
     assert ended.code == 0, ended.said
-    assert np.load(nursery.folder / "z.npy", mmap_mode="r").shape == (1_000_000, 2)
+    assert np.load(nursery.folder / "z.npy", mmap_mode="r").shape == (1_000_000, width)
     (nursery.folder / "z.npy").unlink()
 
 
