@@ -379,8 +379,9 @@ def test_a_full_disk_while_images_are_decoded(nursery, tmp_path):
     ended = nursery.run([], "ingest.block:3:full", code=source)
     assert ended.code == 5
     assert re.fullmatch(
-        rf"reading 20 images\nswae: {tmp_path}/cache/\w+/images\.npy can't be written \(No space left on device\): "
-        r"it needs 1,408 bytes, and [\d,]+ are free; make room, or name another place with "
+        rf"reading 20 images\nswae: {tmp_path}/cache/\w+/images\.npy can't be written "
+        r"\(No space left on device\): it needs 1,408 bytes, and [\d,]+ are "
+        r"free; make room, or name another place with "
         r"\$SWAE_CACHE\.\n",
         ended.said,
     ), ended.said
