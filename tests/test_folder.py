@@ -463,7 +463,7 @@ def test_what_is_said_of_a_hostile_folder(folder, tmp_path, monkeypatch, kind):
         SWAE.load(folder)
 
 
-def test_the_harm_of_a_pickle_would_be_seen(tmp_path, monkeypatch):
+def test_the_harm_of_a_pickle_is_seen(tmp_path, monkeypatch):
     monkeypatch.setenv("SWAE_HARM", str(tmp_path / "harm"))
     pickle.loads(pickle.dumps(Harm()))
     assert (tmp_path / "harm").exists()
