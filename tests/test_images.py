@@ -20,6 +20,7 @@ from swae.images import (
     classes,
     decode,
     decode_opened,
+    opened,
     read_folder,
 )
 
@@ -170,6 +171,18 @@ def test_sixteen_bits_are_twice_as_many(tmp_path, cheap):
     Image.fromarray(np.zeros((6000, 6000), np.uint16)).save(tmp_path / "x.png")
     with cheap(), pytest.raises(ValueError, match=r"6000 x 6000 pixels in .* bytes are a bomb"):
         decode(tmp_path / "x.png")
+
+
+def test_a_large_file_is_no_bomb(tmp_path):
+    """A photograph has some tenths of a byte a pixel."""
+    path = tmp_path / "x.png"
+    path.write_bytes(png(9_000, 9_000))
+    os.truncate(path, 8_100_000)
+    with opened(path) as image:
+        assert image.size == (9_000, 9_000)
+    os.truncate(path, 800_000)
+    with pytest.raises(ValueError, match=r"pixels in a file of 800,000 bytes"), opened(path):
+        pass
 
 
 def test_a_blank_page_is_no_bomb(tmp_path):
