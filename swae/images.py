@@ -315,7 +315,7 @@ def check_announced(image: Image.Image, size: int) -> None:
     width, height = image.size
     if width * height > MAX_PIXELS:
         raise ValueError(f"{width} x {height} pixels exceed the limit of {MAX_PIXELS:,}")
-    deep = 2 if image.mode.startswith("I") else 1
+    deep = {"I": 4, "F": 4}.get(image.mode, 2 if image.mode.startswith("I;16") else 1)
     if width * height * deep * len(image.getbands()) > max(MUCH, LITTLE * size):
         raise ValueError(
             f"{width} x {height} pixels in a file of {size:,} bytes are a bomb; save it smaller, "
