@@ -36,8 +36,8 @@ CODES = {"term": 143, "int": 130, "kill": -signal.SIGKILL, "full": 5, "memory": 
 r"""The exit codes of the actions; of a loss that is spoilt only where there is one."""
 
 VISITS = {
-    "train.step": 15, "train.epoch": 5, "evaluate": 5, "ingest.block": 3, "file.write": 20,
-    "file.place": 20, "command.done": 1,
+    "train.step": 15, "train.gradient": 15, "train.epoch": 5, "evaluate": 5, "ingest.block": 3,
+    "file.write": 20, "file.place": 20, "command.done": 1,
 }  # fmt: skip
 r"""The visits of each point that a run may make."""
 

@@ -12,6 +12,7 @@ from numpy.lib import format as npy
 
 from .data import DataError
 from .reading import check_members, reading, utf8
+from .spelling import nearest_file
 
 SUFFIXES = (".npy", ".npz", ".csv")
 r"""The suffixes of codes."""
@@ -29,7 +30,7 @@ def read_codes(path: Path) -> np.ndarray[Any, Any]:
     if suffix not in SUFFIXES:
         raise ValueError(f"{path} has to end in .npy, .npz or .csv, as codes do.")
     if not path.is_file():
-        raise ValueError(f"There is no file {path}.")
+        raise ValueError(f"There is no file {path}.{nearest_file(path)}")
     with reading(path):
         codes = read_table(path) if suffix == ".csv" else read_array(path, suffix)
     if codes.ndim != 2 or codes.size == 0 or codes.dtype.kind not in "uif":

@@ -12,6 +12,7 @@ dies the second time that a file is about to take its place. The points:
 
 ==================  ===================================================================
 ``train.step``      a batch is about to be trained on
+``train.gradient``  a gradient is there, and not yet looked at
 ``train.epoch``     an epoch is over, and neither judged nor stored
 ``evaluate``        a part of held-out samples is about to be judged
 ``ingest.block``    a block of decoded images is about to be noted
@@ -39,6 +40,7 @@ if TYPE_CHECKING:  # the list of commands is told without torch
 
 POINTS = (
     "train.step",
+    "train.gradient",
     "train.epoch",
     "evaluate",
     "ingest.block",

@@ -11,7 +11,8 @@ photographs lying on their side, files made to exhaust the memory. The contract:
   folder is gray, :math:`c = 1`, if all its images are, otherwise RGB, :math:`c = 3`.
 * A file that cannot be read is skipped and reported with its reason. More than one in a hundred
   of these, and the folder is refused, for then what is left is hardly the data that was meant.
-* A header that announces too many pixels is refused before a pixel is decoded.
+* A header that announces too many pixels, or many in a file of nearly none, is refused before a
+  pixel is decoded.
 * What is cut out of an upright image, and how large it becomes, is its `Framing`.
 
 Whatever reads a folder decodes through :func:`decoded`, in the files' order: small folders are
@@ -58,6 +59,9 @@ EXTENSIONS = frozenset(
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MAX_PIXELS = 100_000_000
 MAX_SIDE = 10_000
+MUCH, LITTLE = 2**26, 100
+r"""A bomb has more bytes of pixels than the one, and the other times those of its file."""
+
 TOLERATED = 0.01
 TOGETHER = 8
 r"""The files that a thread takes at once: to hand one over is a tenth of the work of decoding."""
@@ -286,18 +290,37 @@ def opened(file: str | Path | IO[bytes]) -> Iterator[Image.Image]:
         The image.
 
     Raises:
-        ValueError: If the file is not regular or announces too many pixels.
+        ValueError: If the file is not regular or announces too many pixels, in all or for its
+            size.
         OSError: If the file cannot be opened.
     """
 
-    # Before opening, because to open a FIFO is to wait for its writer.
-    if isinstance(file, str | Path) and not stat.S_ISREG(os.stat(file).st_mode):
-        raise ValueError("not a regular file")
+    if isinstance(file, str | Path):
+        status = os.stat(file)
+        # Before opening, because to open a FIFO is to wait for its writer.
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("not a regular file")
+        size = status.st_size
+    else:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
     with Image.open(file, formats=FORMATS) as image:
-        width, height = image.size
-        if width * height > MAX_PIXELS:
-            raise ValueError(f"{width} x {height} pixels exceed the limit of {MAX_PIXELS:,}")
+        check_announced(image, size)
         yield image
+
+
+def check_announced(image: Image.Image, size: int) -> None:
+    """Refuses what a header announces, if it is too much, or too much for so small a file."""
+
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels exceed the limit of {MAX_PIXELS:,}")
+    deep = {"I": 4, "F": 4}.get(image.mode, 2 if image.mode.startswith("I;16") else 1)
+    if width * height * deep * len(image.getbands()) > max(MUCH, LITTLE * size):
+        raise ValueError(
+            f"{width} x {height} pixels in a file of {size:,} bytes are a bomb; save it smaller, "
+            "or without compression"
+        )
 
 
 def to_array(image: Image.Image, framing: Framing = AS_IT_IS) -> NDArray[np.uint8]:

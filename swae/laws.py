@@ -40,6 +40,7 @@ from .priors import (
     prior_from_name,
 )
 from .priors.names import FILES
+from .spelling import nearest_file
 
 
 def law_of(given: Any, dim: int, *, stratified: bool = False) -> Prior:  # noqa: ANN401 - see above
@@ -140,7 +141,9 @@ def from_file(spec: str) -> FromPicture | FromSamples:
 
     path = path_in(spec)
     if not os.path.exists(path):
-        raise ValueError(f"There is no file {path}, which the prior {spec!r} names.")
+        raise ValueError(
+            f"There is no file {path}, which the prior {spec!r} names.{nearest_file(path)}"
+        )
     try:
         if kind_of_file(spec) == "samples":
             return FromSamples(read_codes(path))

@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from .spelling import nearest_file
+
 MOST_YAML = 2**20
 r"""The bytes of YAML that are parsed: the names of 40,000 columns."""
 
@@ -29,7 +31,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
 
     if not os.path.isfile(path):  # to open a pipe is to wait for its writer
-        raise ValueError(f"There is no file {path}.")
+        raise ValueError(f"There is no file {path}.{nearest_file(path)}")
     if (size := path.stat().st_size) > MOST_YAML:
         raise ValueError(f"{path} has {size:,} bytes, but may have {MOST_YAML:,} at most.")
     return from_yaml(path.read_bytes(), path)

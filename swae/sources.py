@@ -41,7 +41,7 @@ from .data import DataError, Samples, as_samples, holdout
 from .images import Framing
 from .reading import check_members, reading, samples_from
 from .shards import Rows
-from .spelling import nearest
+from .spelling import nearest, nearest_file
 
 Split = Literal["train", "test", "all"]
 r"""The names of the splits; all is of a source without a test split of its own."""
@@ -307,7 +307,7 @@ def no_such_source(source: str | Path) -> ValueError:
     return ValueError(
         f"{source} {state}: source must be {', '.join(map(repr, NAMES))}, a folder of images, a "
         ".npy, .npz, .csv, .tsv or .parquet file, 'datasets:...' or 'shards:FOLDER'."
-        + (nearest(source, NAMES) or " Check the spelling.")
+        + (nearest(source, NAMES) or nearest_file(source) or " Check the spelling.")
     )
 
 

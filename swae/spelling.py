@@ -1,10 +1,13 @@
 r"""What somebody may have meant whose word nobody knows."""
 
-__all__ = ["nearest"]
+__all__ = ["nearest", "nearest_file"]
 
 import difflib
+import itertools
+import os
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 
 def nearest(name: object, known: Iterable[object], form: str = "{!r}") -> str:
@@ -29,12 +32,44 @@ def nearest(name: object, known: Iterable[object], form: str = "{!r}") -> str:
         [' Did you mean mlp?', ' Did you mean convolutional?', ' Did you mean sliced-wasserstein?']
     """
 
+    found = closest(name, known)
+    return "" if found is None else f" Did you mean {form.format(found)}?"
+
+
+def closest(name: object, known: Iterable[object]) -> str | None:
+    r"""Returns the name that is nearest, if one is near."""
+
     word, names = str(name).lower(), {str(other).lower(): str(other) for other in known}
     near = [other for other in names if other == word]
     near += [other for other in names if word and other.startswith(word)]
     near += [other for other in names if initials(other) == word]
     near += difflib.get_close_matches(word, names, n=1)
-    return f" Did you mean {form.format(names[near[0]])}?" if near else ""
+    return names[near[0]] if near else None
+
+
+def nearest_file(path: str | Path, most: int = 1000) -> str:
+    r"""Asks whether a file or folder beside one that is missing was meant.
+
+    Arguments:
+        path: What is missing.
+        most: The names of its folder that are looked at.
+
+    Returns:
+        A sentence as that of :func:`nearest`.
+
+    Example:
+        >>> nearest_file("nowhere/data.npy")
+        ''
+    """
+
+    folder, name = os.path.split(path)
+    try:
+        with os.scandir(folder or os.curdir) as entries:
+            names = [entry.name for entry in itertools.islice(entries, most)]
+    except (OSError, ValueError):  # there is no such folder, or none could be called so
+        return ""
+    found = closest(name, [other for other in names if not other.startswith(".")])
+    return "" if found is None else f" Did you mean {os.path.join(folder, found)!r}?"
 
 
 def initials(name: str) -> str | None:

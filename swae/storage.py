@@ -252,8 +252,10 @@ def read_config(content: bytes, folder: Path, known: Collection[str]) -> dict[st
     if not isinstance(config, dict) or "format" not in config:
         raise CorruptError(f"{path} is no model's configuration.")
     if type(config["format"]) is not int or config["format"] != FORMAT:
+        later = type(config["format"]) is int and config["format"] > FORMAT
         raise CorruptError(
-            f"{folder} has format {config['format']!r:.20}, but this swae reads {FORMAT}."
+            f"{folder} has format {config['format']!r:.20}, but this swae reads {FORMAT}"
+            f"{'; a newer one may read it' if later else ''}."
         )
     shape: Any = config.get("shape")
     params = config.get("params")

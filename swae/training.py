@@ -480,6 +480,7 @@ def check_gradient(model: nn.Module, loss: Loss, where: str, fabric: Fabric) -> 
     if isinstance(precision, MixedPrecision) and precision.scaler is not None:
         return
     grads = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    point("train.gradient", next(iter(grads.values()), None))
     bad = not_finite(grads)
     if bad is None:
         return

@@ -104,7 +104,7 @@ class Watched(Iterator[Any]):
 
         began = moved = said = time.monotonic()
         used = self.work()
-        while not done.wait(PATIENCE / 4):
+        while not done.wait(PATIENCE / 16):
             now, before, used = time.monotonic(), used, self.work()
             if used != before:
                 moved = now

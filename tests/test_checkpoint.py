@@ -1,8 +1,10 @@
 """Where training stands, on disk."""
 
 import errno
+import json
 import logging
 import os
+import pickle
 import signal
 import threading
 import time
@@ -123,6 +125,48 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(tmp_path, trained, caplog
     with caplog.at_level(logging.WARNING, "swae"):
         assert latest_checkpoint(tmp_path).epoch == 3
     assert "Passed over the checkpoint epoch-0004: " in caplog.text
+
+
+class Harm:
+    """What runs, if it is unpickled."""
+
+    def __reduce__(self):
+        return os.mkdir, (os.environ["SWAE_HARM"],)
+
+
+def put(path, name, content):
+    """Writes a file, and makes its sum right."""
+    write_folder(path, {**read_folder(path), name: content})
+
+
+def shaped(shape, size):
+    header = {"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}
+    content = json.dumps(header).encode()
+    return len(content).to_bytes(8, "little") + content
+
+
+HOSTILE = {
+    "pickle": lambda path: put(path, "model.safetensors", pickle.dumps(Harm())),
+    "pickle as state": lambda path: put(path, "optimizer.safetensors", pickle.dumps(Harm())),
+    "pickle as JSON": lambda path: put(path, "info.json", pickle.dumps(Harm())),
+    "header": lambda path: put(path, "extra.safetensors", (2**40).to_bytes(8, "little")),
+    "shape": lambda path: put(path, "model.safetensors", shaped([10**6] * 2, 4 * 10**12)),
+    "brackets": lambda path: put(path, "info.json", b"[" * 3_000_000),
+    "path": lambda path: (path / "manifest.json").write_text('{"../../etc/passwd": "00"}'),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_checkpoint_is_passed_over_at_once(
+    tmp_path, trained, monkeypatch, caplog, cheap, kind
+):
+    monkeypatch.setenv("SWAE_HARM", str(tmp_path / "harm"))
+    save_checkpoint(tmp_path, 3, *trained)
+    HOSTILE[kind](save_checkpoint(tmp_path, 4, *trained))
+    with cheap():
+        assert latest_checkpoint(tmp_path).epoch == 3
+    assert "Passed over the checkpoint epoch-0004: " in caplog.text
+    assert not (tmp_path / "harm").exists()
 
 
 def test_damaged_checkpoints_alone_are_no_beginning(tmp_path, trained):

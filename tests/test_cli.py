@@ -26,6 +26,7 @@ from swae.commands import HOME, files
 from swae.commands import fit as commands
 from swae.flags import config_first
 from swae.progress import Reporter
+from swae.run import RunError
 from swae.storage import FILES
 from swae.training import DivergedError
 
@@ -425,6 +426,18 @@ def test_resume_wants_the_same_settings(here, capsys):
     assert len(rows(here / "run")) == 2
 
 
+def test_resume_wants_each_setting_as_it_was(here):
+    """But for those that say where things are."""
+    run, settings = commands.Run(here / "run"), config(here / "run")
+    for name in settings:
+        other = settings | {name: "another"}
+        if name in ("data_dir", "device", "micro_batch_size", "log"):
+            assert run.resume_point(other).epoch == 2
+        else:
+            with pytest.raises(RunError, match=rf" has {name}=.*, but {name}='another' is asked"):
+                run.resume_point(other)
+
+
 def test_resume_wants_the_same_data(here, capsys):
     assert fit("--out", "new", "--stop-after", "1") == 0
     np.savez("data.npz", x=np.zeros((60, 1, 9, 9), dtype=np.uint8))
@@ -740,6 +753,12 @@ def test_the_images_of_another_folder_are_resized_as_the_run_s_were(here):
         (["decode", "run", "none.npy"], ["There is no file none.npy"]),
         (["decode", "run", "list.yaml"], ["list.yaml has to end in .npy, .npz or .csv"]),
         (["evaluate", "run", "none.csv"], ["swae: none.csv does not exist"]),
+        (["fit", "vectros.npy"], ["vectros.npy does not exist", "Did you mean 'vectors.npy'?"]),
+        (["decode", "run", "vectros.npy"], ["no file vectros.npy. Did you mean 'vectors.npy'?"]),
+        (["evaluate", "rnu"], ["There is no run folder rnu. Did you mean 'run'?"]),
+        (["report", "rnu"], ["There is no run folder rnu. Did you mean 'run'?"]),
+        (["fit", "--config", "run/confg.yaml"], ["Did you mean 'run/config.yaml'?"]),
+        (["fit", "data.npz", "--prior", "samples:vectros.npy"], ["Did you mean 'vectors.npy'?"]),
         (["fit", "data.npz", "--network", "MLP"], ["Did you mean mlp?"]),
     ],
 )
@@ -807,6 +826,33 @@ def test_bad_data(here, capsys, name):
     assert not (here / "new").exists()
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(
+    ("suffix", "where"),
+    [
+        ("npy", "row 7"),
+        ("npz", "row 7"),
+        ("csv", "line 9"),
+        ("tsv", "line 9"),
+        ("parquet", "row 7"),
+    ],
+)
+def test_what_is_not_finite_is_refused_in_any_file(here, capsys, suffix, where, value):
+    X = np.random.default_rng(0).random((60, 5), dtype=np.float32)
+    X[7, 2] = value
+    frame = pl.DataFrame(X, schema=list("abcde"))
+    {
+        "npy": lambda path: np.save(path, X),
+        "npz": lambda path: np.savez(path, x=X),
+        "csv": frame.write_csv,
+        "tsv": lambda path: frame.write_csv(path, separator="\t"),
+        "parquet": frame.write_parquet,
+    }[suffix](here / f"bad.{suffix}")
+    words = ["fit", f"bad.{suffix}", *SMALL, "--out", "new"]
+    refused(capsys, words, 3, f"In bad.{suffix}", where)
+    assert not (here / "new").exists()
+
+
 def photos(folder, good, broken):
     folder.mkdir()
     for i in range(good):
@@ -843,6 +889,14 @@ def test_more_broken_images_are_refused(here, capsys):
 def test_bad_codes(here, capsys, codes, sentences):
     np.save("codes.npy", codes, allow_pickle=True)
     refused(capsys, ["decode", "run", "codes.npy", "--out", "new.npy"], 3, *sentences)
+    assert not (here / "new.npy").exists()
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz", "csv"])
+def test_bad_codes_of_another_width(here, capsys, suffix):
+    files.write_result(here / f"codes.{suffix}", np.zeros((4, 3)))
+    words = ["decode", "run", f"codes.{suffix}", "--out", "new.npy"]
+    refused(capsys, words, 3, "Z has to have 2 columns, as latent_dim is, but", "shape (3,)")
     assert not (here / "new.npy").exists()
 
 
@@ -921,6 +975,44 @@ def test_a_damaged_model(here, capsys, name):
     path = here / "run" / "model" / name
     path.write_bytes(path.read_bytes()[:-2])
     refused(capsys, ["evaluate", "run"], 5, f"run/model/{name}")
+
+
+DAMAGED = [
+    ["evaluate", "run"],
+    ["reconstruct", "run", "--out", "x.npy"],
+    ["sample", "run", "--out", "x.npy"],
+    ["encode", "run", "--out", "x.npz"],
+    ["decode", "run", "codes.npy", "--out", "x.npy"],
+    ["interpolate", "run", "--out", "x.png"],
+    ["modes", "run", "--out", "x.png"],
+    ["grid", "run", "--out", "x.png"],
+    ["info", "run"],
+    ["export", "run", "--codes", "x.parquet"],
+    ["export", "run", "--onnx", "x"],
+]
+
+
+@pytest.mark.parametrize("words", DAMAGED, ids=lambda words: words[0] + words[-2])
+def test_every_command_refuses_a_damaged_model(here, capsys, words):
+    """Of which one bit is another."""
+    np.save("codes.npy", np.zeros((3, 2)))
+    path = here / "run" / "model" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+    refused(capsys, words, 5, "run/model/model.safetensors is not what was written: its sha256")
+    assert not list(here.glob("x*"))
+
+
+def test_a_run_whose_checkpoints_are_damaged_is_not_trained_over(here, capsys, caplog):
+    assert fit("--out", "new", "--stop-after", "1") == 0
+    damaged = here / "new" / "checkpoints" / "epoch-0001" / "info.json"
+    damaged.write_text("{}")
+    before, lines, old = tree(here / "new"), rows(here / "new"), sha(here / "new")
+    words = ["fit", "data.npz", *SMALL, "--out", "new", "--resume"]
+    refused(capsys, words, 5, "No checkpoint in new/checkpoints is whole; --overwrite begins anew")
+    assert "epoch-0001/info.json is not what was written: its sha256 differs" in caplog.text
+    assert (tree(here / "new"), rows(here / "new"), sha(here / "new")) == (before, lines, old)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
     small().fit(X).save(folder / "model")
     small(random_state=1).fit(X).save(folder / "other")
+    assert main(["info", str(folder / "model")]) == 0  # and what it imports is there
     return folder
 
 
@@ -279,7 +280,11 @@ def test_the_checkpoint_before_is_taken_and_said(tmp_path, caplog, name, damage)
     before = tmp_path / "epoch-0003"
     DAMAGE[damage](tmp_path / "epoch-0004" / name, before)
     assert latest_checkpoint(tmp_path).epoch == 3
-    assert "Passed over the checkpoint epoch-0004: " in caplog.text
+    (said,) = caplog.messages
+    # A manifest of another checkpoint names the first file whose sum is another.
+    named = {"mix": CHECKPOINT[2], "flip": ""}.get(damage, name) if name == MANIFEST else name
+    assert said.startswith("Passed over the checkpoint epoch-0004: ")
+    assert f"{tmp_path / 'epoch-0004' / named}" in said
 
 
 # ----- fault 5: folders that somebody has made to do harm
@@ -437,6 +442,31 @@ def test_hostile_folders_are_refused_at_once(folder, tmp_path, monkeypatch, caps
     assert "root:" not in said  # nothing of /etc/passwd
     assert not (tmp_path / "harm").exists()
     assert not {name for name in set(sys.modules) - before if "swae" not in name}
+
+
+SAID = {
+    "a pickle as the weights": r"model\.safetensors is no safetensors file: ",
+    "a header of a tebibyte": r"model\.safetensors .*: its header has 1,099,511,627,776 bytes of ",
+    "a shape of terabytes": r"model\.safetensors is truncated .*: its tensors have 4,000,000,000,",
+    "a path that leaves the folder": r"manifest\.json does not name files of its own folder",
+    "a format of later": r"has format \d, but this swae reads \d; a newer one may read it\.",
+    "a format that is none": r"has format \['1', .*, but this swae reads \d\.",
+}
+
+
+@pytest.mark.parametrize("kind", SAID)
+@pytest.mark.usefixtures("unchecked")
+def test_what_is_said_of_a_hostile_folder(folder, tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("SWAE_HARM", str(tmp_path / "harm"))
+    HOSTILE[kind](folder)
+    with pytest.raises(CorruptError, match=f"^{folder}.*{SAID[kind]}"):
+        SWAE.load(folder)
+
+
+def test_the_harm_of_a_pickle_is_seen(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWAE_HARM", str(tmp_path / "harm"))
+    pickle.loads(pickle.dumps(Harm()))
+    assert (tmp_path / "harm").exists()
 
 
 def test_a_pickle_that_nothing_names_is_left_alone(folder, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,10 @@ from swae.cli import main
 from swae.manifest import read_folder
 
 SMALL = ("--batch-size", "20", "--n-projections", "5", "--network", "mlp", "--max-epochs", "2")
-SENTENCE = r"swae: (\S+) can't be written \(No space left on device\): it needs [\d,]+ bytes, and "
+SENTENCE = re.compile(
+    r"swae: (\S+) can't be written \(No space left on device\): it needs ([\d,]+) bytes, and "
+    r"([\d,]+) are free; make room, and try again\."
+)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,18 @@ class Disk:
         self.flush(descriptor)
 
 
+def told(capsys):
+    """Returns the path and the bytes that it needs, of one sentence that says what is free."""
+    output = capsys.readouterr()
+    said = output.err.splitlines()[-1]
+    found = SENTENCE.fullmatch(said)
+    assert found, said
+    assert "Traceback" not in output.err
+    needed, free = (int(number.replace(",", "")) for number in found.groups()[1:])
+    assert free == pytest.approx(shutil.disk_usage(Path(found[1]).parents[3]).free, rel=0.2)
+    return found[1], needed
+
+
 def half_there(run):
     """Returns what was begun and not ended, but for the lock."""
     return [path for path in run.rglob(".*") if path.name != ".lock"]
@@ -86,9 +102,8 @@ def test_a_full_disk_at_whichever_write(place, run, tmp_path, monkeypatch, capsy
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", Disk(k).fsync)
             assert resume(copy) == 5
-        said = capsys.readouterr().err.splitlines()[-1]
-        assert (found := re.match(SENTENCE, said)), said
-        assert found[1].startswith(str(copy))
+        path, _ = told(capsys)
+        assert path.startswith(str(copy))
         assert half_there(copy) == []
         assert latest_checkpoint(copy / "checkpoints").epoch >= 1
         assert all(map(read_folder, checkpoints(copy / "checkpoints")))
@@ -103,18 +118,31 @@ def test_a_full_disk_at_whichever_write(place, run, tmp_path, monkeypatch, capsy
     [
         ["sample", "--out", "x.npy"],
         ["sample", "--out", "x.png"],
+        ["sample", "--out", "x.csv"],
         ["encode", "--out", "x.npz"],
+        ["decode", "codes.npy", "--out", "x.npy"],
         ["reconstruct", "--out", "x.svg"],
+        ["grid", "--out", "x.png"],
+        ["export", "--codes", "x.parquet"],
+        ["report", "--out", "x.html"],
     ],
-    ids=lambda words: words[-1],
+    ids=lambda words: f"{words[0]} {words[-1]}",
 )
 def test_a_full_disk_at_a_result(run, tmp_path, monkeypatch, capsys, words):
-    command, _, name = words
+    monkeypatch.chdir(tmp_path)
+    np.save("codes.npy", np.zeros((3, 2)))
+    command, *data, option, name = words
     target = tmp_path / name
+    words = [command, str(run), *data, option, str(target), "--overwrite"]
+    assert main(words) == 0
+    size = target.stat().st_size
     target.write_bytes(b"old")
-    monkeypatch.setattr(os, "fsync", Disk(1).fsync)
-    assert main([command, str(run), "--out", str(target), "--overwrite"]) == 5
-    found = re.match(SENTENCE, capsys.readouterr().err.splitlines()[-1])
-    assert found[1] == str(target)
+    capsys.readouterr()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", Disk(1).fsync)
+        assert main(words) == 5
+    path, needed = told(capsys)
+    assert path == str(target)
+    assert needed == pytest.approx(size, rel=0.05)
     assert target.read_bytes() == b"old"
     assert half_there(tmp_path) == []

@@ -1,6 +1,7 @@
 r"""Tests for the swae.images module: fault 7 and fault 8, one by one."""
 
 import doctest
+import io
 import logging
 import os
 import struct
@@ -12,7 +13,16 @@ import torch
 from PIL import Image
 
 import swae.images
-from swae.images import DataError, Framing, classes, read_folder
+from swae.images import (
+    FORMATS,
+    DataError,
+    Framing,
+    classes,
+    decode,
+    decode_opened,
+    opened,
+    read_folder,
+)
 
 RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
 
@@ -23,14 +33,14 @@ def fill(folder, n, size=(8, 8)):
         Image.new("L", size, i).save(folder / f"{i:03}.png")
 
 
-def png(width, height, body=b""):
-    """A PNG whose header announces what its body does not hold."""
+def png(width, height, body=b"", depth=8, kind=0):
+    """A PNG whose header announces what its body need not hold."""
 
     def chunk(kind, content):
         check = zlib.crc32(kind + content)
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", check)
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)
     return (
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
     )
@@ -86,15 +96,112 @@ def test_unreadable_is_skipped_and_reported(kind, tmp_path, caplog):
     assert "1 of 101 images" in caplog.text
 
 
+NO_FILES = ("FIFO", "device", "link to itself", "link to nothing")
+
+
+@pytest.mark.parametrize("kind", NO_FILES)
+def test_unreadable_is_refused_at_once(kind, tmp_path, cheap):
+    BAD[kind](tmp_path / "x.png")
+    with cheap(), pytest.raises((ValueError, OSError), match=r"regular|symbolic links|No such"):
+        decode(tmp_path / "x.png")
+
+
+# --- bombs: of every format, a small file that announces a large image
+
+
+def patched(file_format, at, how, side, **options):
+    """An image of 8 x 8 whose header is made to announce another size."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, file_format, **options)
+    content = bytearray(file.getvalue())
+    for place in at(content):
+        struct.pack_into(how, content, place, side)
+    return bytes(content)
+
+
+def webp(side):
+    content = bytearray(patched("WEBP", lambda _: [], "", side, lossless=True))
+    at = content.index(b"VP8L") + 9
+    (bits,) = struct.unpack_from("<I", content, at)
+    struct.pack_into("<I", content, at, bits >> 28 << 28 | (side - 1) << 14 | side - 1)
+    return bytes(content)
+
+
+def tag(content, number):
+    """Where a TIFF has the value of a tag."""
+    return content.index(struct.pack("<HHI", number, 4, 1)) + 8
+
+
+BOMBS = {
+    "PNG": lambda side: png(side, side, zlib.compress(bytes(1000))),
+    "JPEG": lambda side: patched(
+        "JPEG", lambda c: [c.index(b"\xff\xc0") + k for k in (5, 7)], ">H", min(side, 65_500)
+    ),
+    "BMP": lambda side: patched("BMP", lambda c: (18, 22), "<i", side),
+    "GIF": lambda side: patched("GIF", lambda c: (6, 8), "<H", min(side, 65_500)),
+    "WEBP": lambda side: webp(min(side, 16_383)),
+    "TIFF": lambda side: patched(
+        "TIFF", lambda c: [tag(c, number) for number in (256, 257, 278)], "<I", side
+    ),
+    "PPM": lambda side: f"P6\n{side} {side}\n255\n".encode() + bytes(192),
+}
+
+
+def test_there_is_a_bomb_of_every_format():
+    assert BOMBS.keys() == set(FORMATS)
+    for name, content in BOMBS.items():
+        with Image.open(io.BytesIO(content(9_000))) as image:
+            assert (image.format, image.size) == (name, (9_000, 9_000))
+
+
+@pytest.mark.parametrize("side", [9_000, 9_999, 70_000])
+@pytest.mark.parametrize("kind", BOMBS)
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_bomb_of_any_format_takes_no_memory(tmp_path, cheap, kind, side):
+    """Also one whose pixels alone would not be too many."""
+    (tmp_path / "x.png").write_bytes(BOMBS[kind](side))
+    Image.init()
+    with cheap(), pytest.raises((ValueError, Image.DecompressionBombError), match=r"bomb|exceed"):
+        decode(tmp_path / "x.png")
+    with cheap(), pytest.raises((ValueError, Image.DecompressionBombError), match=r"bomb|exceed"):
+        decode_opened(io.BytesIO(BOMBS[kind](side)))
+
+
+def test_sixteen_bits_are_twice_as_many(tmp_path, cheap):
+    Image.fromarray(np.zeros((6000, 6000), np.uint16)).save(tmp_path / "x.png")
+    with cheap(), pytest.raises(ValueError, match=r"6000 x 6000 pixels in .* bytes are a bomb"):
+        decode(tmp_path / "x.png")
+
+
+def test_a_large_file_is_no_bomb(tmp_path):
+    """A photograph has some tenths of a byte a pixel."""
+    path = tmp_path / "x.png"
+    path.write_bytes(png(9_000, 9_000))
+    os.truncate(path, 8_100_000)
+    with opened(path) as image:
+        assert image.size == (9_000, 9_000)
+    os.truncate(path, 800_000)
+    with pytest.raises(ValueError, match=r"pixels in a file of 800,000 bytes"), opened(path):
+        pass
+
+
+def test_a_blank_page_is_no_bomb(tmp_path):
+    """A4 with 600 points an inch."""
+    Image.new("1", (4_960, 7_016), 1).save(tmp_path / "x.png", "TIFF", compression="group4")
+    assert (tmp_path / "x.png").stat().st_size < 10_000
+    x = decode(tmp_path / "x.png", Framing(image_size=8))
+    assert (x == 255).all()
+
+
 def upright(path):
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera lay on its side: turn by 270 degrees
     Image.fromarray(np.rot90(RAMP)).save(path, "PNG", exif=exif)
 
 
-def animated(path):
+def animated(path, file_format="PNG", **options):
     frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
-    frames[0].save(path, "PNG", save_all=True, append_images=frames[1:])
+    frames[0].save(path, file_format, save_all=True, append_images=frames[1:], **options)
 
 
 def palette(path, **options):
@@ -107,15 +214,39 @@ def sixteen(path, file_format):
     Image.fromarray(RAMP.astype(np.uint16) * 257).save(path, file_format)
 
 
+def sixteen_of(path, kind, channels):
+    """A PNG of several channels of 16 bits, the last of them all 1 where it is alpha."""
+    pixels = np.repeat(RAMP[:, :, None].astype(">u2") * 257, channels, axis=2)
+    if channels in (2, 4):
+        pixels[..., -1] = 65535
+    lines = b"".join(b"\0" + line.tobytes() for line in pixels.astype(">u2"))
+    path.write_bytes(png(8, 8, zlib.compress(lines), 16, kind))
+
+
+def big_endian(path):
+    Image.frombytes("I;16B", (8, 8), (RAMP.astype(">u2") * 257).astype(">u2").tobytes()).save(
+        path, "TIFF"
+    )
+
+
 GRAY, RED, WHITE = RAMP[None], (255, 0, 0), (255, 255, 255)
 GOOD = {
     "gray": (lambda path: Image.fromarray(RAMP).save(path, "PNG"), GRAY),
     "16-bit PNG": (lambda path: sixteen(path, "PNG"), GRAY),
     "16-bit TIFF": (lambda path: sixteen(path, "TIFF"), GRAY),
     "16-bit PGM": (lambda path: sixteen(path, "PPM"), GRAY),
+    "16-bit TIFF, big-endian": (big_endian, GRAY),
+    "16-bit RGB": (lambda path: sixteen_of(path, 2, 3), np.repeat(GRAY, 3, 0)),
+    "16-bit RGBA": (lambda path: sixteen_of(path, 6, 4), np.repeat(GRAY, 3, 0)),
+    # Which Pillow takes for color.
+    "16-bit gray and alpha": (lambda path: sixteen_of(path, 4, 2), np.repeat(GRAY, 3, 0)),
     "1 bit": (lambda path: Image.new("1", (8, 8), 1).save(path, "PNG"), (255,)),
     "wrongly named": (lambda path: Image.new("RGB", (8, 8), RED).save(path, "BMP"), RED),
     "CMYK": (lambda path: Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(path, "TIFF"), RED),
+    "CMYK JPEG": (  # whose numbers are upside down
+        lambda path: Image.new("CMYK", (8, 8), (0, 0, 0, 255)).save(path, "JPEG"),
+        (0, 0, 0),
+    ),
     "palette": (palette, RED),
     "palette, transparent": (lambda path: palette(path, transparency=1), WHITE),
     "palette, alpha": (lambda path: palette(path, transparency=b"\x00\x00"), WHITE),
@@ -123,6 +254,7 @@ GOOD = {
     "RGBA, opaque": (lambda path: Image.new("RGBA", (8, 8), (*RED, 255)).save(path, "PNG"), RED),
     "gray and alpha": (lambda path: Image.new("LA", (8, 8), (0, 0)).save(path, "PNG"), (255,)),
     "animated": (animated, RED),
+    "animated WebP": (lambda path: animated(path, "WEBP", lossless=True), RED),
     "animated GIF": (
         lambda path: Image.new("RGB", (8, 8), RED).save(
             path, "GIF", save_all=True, append_images=[Image.new("RGB", (8, 8), WHITE)]
@@ -146,6 +278,28 @@ def test_every_kind_becomes_eight_bits(kind, tmp_path):
     assert pictures.rejected == ()
 
 
+TURNS = {
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: np.rot90,
+    7: lambda a: np.rot90(a, 2).T,
+    8: lambda a: np.rot90(a, 3),
+}
+"""How what is upright lies in a file of each of EXIF's orientations."""
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+def test_every_orientation_is_turned(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    lying = np.ascontiguousarray(TURNS[orientation](RAMP[:6]))
+    Image.fromarray(lying).save(tmp_path / "x.png", exif=exif)
+    np.testing.assert_array_equal(decode(tmp_path / "x.png"), GRAY[:, :6])
+
+
 def test_sixteen_bits_on_their_side(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -161,6 +315,17 @@ def test_one_color_image_makes_all_rgb(tmp_path):
     assert x.shape == (3, 3, 8, 8)
     assert x[1, :, 0, 0].tolist() == [1, 1, 1]
     assert x[2, :, 0, 0].tolist() == list(RED)
+
+
+@pytest.mark.parametrize(("good", "refused"), [(99, False), (98, True)])
+def test_one_in_a_hundred_may_be_rejected(tmp_path, good, refused):
+    fill(tmp_path, good)
+    (tmp_path / "x.png").write_text("no image")
+    if refused:
+        with pytest.raises(DataError, match=r"1 of 99 images .* at most 1% may be"):
+            read_folder(tmp_path)
+    else:
+        assert len(read_folder(tmp_path).rejected) == 1
 
 
 def test_too_many_rejected(tmp_path):

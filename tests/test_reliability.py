@@ -24,7 +24,7 @@ from PIL import Image
 
 from benchmarks.fuzz import bomb
 from benchmarks.nursery import Nursery
-from swae import SWAE, faults
+from swae import SWAE, faults, workers
 from swae.checkpoint import latest_checkpoint
 from swae.cli import COMMANDS, main
 from swae.codes import read_codes
@@ -75,6 +75,7 @@ def check_whole(nursery, run, **options):
     lines = [re.sub(r'"seconds": [^,]+', "", line) for line in metrics(run)]
     whole = [re.sub(r'"seconds": [^,]+', "", line) for line in metrics(nursery.folder / "whole")]
     assert lines == whole
+    return ended.said
 
 
 def metrics(run):
@@ -185,6 +186,17 @@ def test_a_signal_leaves_a_checkpoint(nursery, run, fault, code):
     assert "Traceback" not in ended.said
     assert latest_checkpoint(run / "checkpoints").epoch == len(metrics(run)) == 3
     check_whole(nursery, run)
+
+
+@pytest.mark.parametrize(("action", "code"), [("term", 143), ("int", 130), ("kill", -9)])
+def test_an_interruption_within_the_first_epoch(nursery, run, action, code):
+    """No epoch was done, so there is nothing that the seed does not tell: it begins anew."""
+    ended = fit(nursery, f"train.step:5:{action}", every=NEVER).wait()
+    assert (ended.code, ended.seconds < 5) == (code, True), ended.said
+    assert ("--resume goes on from the last checkpoint, if" in ended.said) == (code > 0)
+    assert latest_checkpoint(run / "checkpoints") is None
+    assert not (run / "model").exists()
+    assert "run has no checkpoint to resume; starting fresh." in check_whole(nursery, run)
 
 
 def until(condition, seconds=60):
@@ -299,16 +311,25 @@ def test_a_signal_while_the_module_ends(nursery):
     assert "codes are outside the prior" in ended.stdout
 
 
-@pytest.mark.parametrize(("action", "code"), [("term", 143), ("int", 130), ("kill", -9)])
-def test_an_ingest_goes_on(nursery, tmp_path, action, code):
+def photos(folder):
+    """Writes images, and returns the words of a run of them."""
     for i in range(20):
-        Image.fromarray(np.full((8, 8), i, np.uint8)).save(tmp_path / f"{i}.png")
-    words = ["fit", str(tmp_path), "--image-size", "8", *SMALL, "--out", "images"]
-    source = (
+        Image.fromarray(np.full((8, 8), i, np.uint8)).save(folder / f"{i}.png")
+    return ["fit", str(folder), "--image-size", "8", *SMALL, "--out", "images"]
+
+
+def cached(folder, words):
+    """Returns what runs a command that reads images through a cache of small blocks."""
+    return (
         "import os, sys; from swae import cache, cli, ingest; cache.FEW = 0; ingest.BLOCK = 4;"
-        f"os.environ['SWAE_CACHE'] = {str(tmp_path / 'cache')!r};"
+        f"os.environ['SWAE_CACHE'] = {str(folder / 'cache')!r};"
         f"sys.exit(cli.main({words}))"
     )
+
+
+@pytest.mark.parametrize(("action", "code"), [("term", 143), ("int", 130), ("kill", -9)])
+def test_an_ingest_goes_on(nursery, tmp_path, action, code):
+    source = cached(tmp_path, photos(tmp_path))
     ended = nursery.run([], f"ingest.block:3:{action}", code=source)
     assert (ended.code, ended.seconds < 5) == (code, True), ended.said
     assert not any((nursery.folder / "images").glob("[!.]*"))
@@ -351,6 +372,66 @@ def mount(folder, options):
         pytest.skip("to mount a file system wants root and the right to")
 
 
+def test_a_full_disk_while_images_are_decoded(nursery, tmp_path):
+    """Nothing of the cache is left but its lock, and no run was begun."""
+    words = photos(tmp_path)
+    source = cached(tmp_path, words)
+    ended = nursery.run([], "ingest.block:3:full", code=source)
+    assert ended.code == 5
+    assert re.fullmatch(
+        rf"reading 20 images\nswae: {tmp_path}/cache/\w+/images\.npy can't be written "
+        r"\(No space left on device\): it needs 1,408 bytes, and [\d,]+ are "
+        r"free; make room, or name another place with "
+        r"\$SWAE_CACHE\.\n",
+        ended.said,
+    ), ended.said
+    assert [path.name for path in tmp_path.glob("cache/*/*")] == [".lock"]
+    assert not (nursery.folder / "images").exists()
+    assert nursery.run([], code=source).code == 0
+    shutil.rmtree(nursery.folder / "images")
+
+
+# ----- 4: damage, see also test_folder.py
+
+
+@pytest.fixture(scope="module")
+def halted(nursery):
+    """A run of three of four epochs, with the checkpoints of the last two."""
+    path = nursery.folder / "halted"
+    words = ["fit", "data.npy", *SMALL, "--out", "halted", "--stop-after", "3"]
+    assert nursery.run(words, every=AT_ONCE).code == 0
+    assert len(list(path.glob("checkpoints/*"))) == 2
+    return path
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 16
+    path.write_bytes(content)
+
+
+DAMAGE = {
+    "cut": ("model.safetensors", lambda path: os.truncate(path, path.stat().st_size // 2)),
+    "flipped": ("optimizer.safetensors", flip),
+    "missing": ("info.json", Path.unlink),
+    "mixed": (
+        "model.safetensors",
+        lambda path: shutil.copy(path.parents[1] / "epoch-0002" / path.name, path),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_checkpoint_is_named_and_the_one_before_goes_on(nursery, run, halted, kind):
+    shutil.copytree(halted, run)
+    name, damage = DAMAGE[kind]
+    damage(run / "checkpoints" / "epoch-0003" / name)
+    said = check_whole(nursery, run)
+    reason = "is missing or unreadable: " if kind == "missing" else "is not what was written: its"
+    sentence = f"Passed over the checkpoint epoch-0003: run/checkpoints/epoch-0003/{name} {reason}"
+    assert sentence in said
+
+
 # ----- 6: NaN
 
 
@@ -363,6 +444,24 @@ def test_a_loss_that_is_not_finite(nursery, run):
     kept = latest_checkpoint(run / "checkpoints")
     assert kept.epoch == 2
     assert all(tensor.isfinite().all() for tensor in kept.model.values())
+    assert not (run / "model").exists()
+    check_whole(nursery, run)
+
+
+def test_a_gradient_that_is_not_finite(nursery, run):
+    """Its step is not taken, though the loss was as good as any."""
+    ended = fit(nursery, "train.gradient:20:nan", every=NEVER).wait()
+    assert ended.code == 4
+    assert re.search(
+        r"swae: The gradient is not finite at step 19 \(epoch 3, batch 4 of 8\), in encoder\S+, "
+        r"although the loss's terms are {'bce': 0\.\d+, 'l1': \S+, 'penalty': \S+}",
+        ended.said,
+    ), ended.said
+    assert "Traceback" not in ended.said
+    kept = latest_checkpoint(run / "checkpoints")
+    assert kept.epoch == len(metrics(run)) == 2
+    for tensors in (kept.model, kept.optimizer):
+        assert all(tensor.isfinite().all() for tensor in tensors.values())
     assert not (run / "model").exists()
     check_whole(nursery, run)
 
@@ -455,11 +554,21 @@ def test_out_of_memory(nursery, rows, words):
     shutil.rmtree(nursery.folder / "large", ignore_errors=True)
 
 
-def test_a_million_rows_go_in_chunks(nursery, rows):
+@pytest.mark.parametrize(
+    ("words", "width"),
+    [
+        (["encode", "whole", "million.npy"], 2),
+        (["decode", "whole", "codes.npy"], 8),
+        (["sample", "whole", "-n", "1000000"], 8),
+    ],
+    ids=lambda words: words[0] if isinstance(words, list) else "",
+)
+def test_a_million_rows_go_in_chunks(nursery, rows, words, width):
     """At once, a hidden layer alone would take 512 MB or more."""
-    ended = nursery.run(["encode", "whole", "million.npy", "--out", "z.npy"], memory=250_000_000)
+    np.save(nursery.folder / "codes.npy", np.zeros((1_000_000, 2), np.float32))
+    ended = nursery.run([*words, "--out", "z.npy"], memory=250_000_000)
     assert ended.code == 0, ended.said
-    assert np.load(nursery.folder / "z.npy", mmap_mode="r").shape == (1_000_000, 2)
+    assert np.load(nursery.folder / "z.npy", mmap_mode="r").shape == (1_000_000, width)
     (nursery.folder / "z.npy").unlink()
 
 
@@ -505,7 +614,7 @@ def test_another_number_of_threads_is_announced_and_close(nursery, run):
 
 
 WORKERS = """
-import os, signal, sys, time, torch
+import multiprocessing, os, signal, sys, time, torch
 from torch.utils.data import DataLoader, Dataset
 from swae import SWAE, workers
 
@@ -514,8 +623,9 @@ class Faulty(Dataset):
         return 80
 
     def __getitem__(self, i):
-        if i == 75:
+        if i in (0, 10, 75):
             print("worker", os.getpid(), flush=True)
+        if i == 75:
             FAULT
         return torch.full((4,), i / 80)
 
@@ -525,6 +635,7 @@ try:
     SWAE(max_epochs=1, n_projections=5, network="mlp").fit(DataLoader(Faulty(), 10, num_workers=2))
 except workers.WorkerError as error:
     print("error", time.monotonic() - began, error, flush=True)
+    print("left", multiprocessing.active_children())
 """
 
 LEFT = {
@@ -540,9 +651,40 @@ def test_a_worker_that_is_lost(nursery, kind):
     ended = nursery.run([], code=WORKERS.replace("FAULT", LEFT[kind]))
     assert (found := re.search(r"^error ([\d.]+) .*", ended.said, re.MULTILINE)), ended.said
     assert float(found[1]) < 10
-    pid = re.search(r"^worker (\d+)", ended.said, re.MULTILINE)[1]
-    assert re.search(rf"\b{pid}\b", found[0])
-    assert not Path(f"/proc/{pid}").exists()
+    pids = re.findall(r"^worker (\d+)", ended.said, re.MULTILINE)
+    assert len({*pids}) >= 2  # of the first pass and of those before
+    assert re.search(rf"\b{pids[-1]}\b", found[0])
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert "left []" in ended.said
+
+
+class Clock:
+    """Time that passes by waiting alone, as long as nobody was killed."""
+
+    now, killed, pid = 0.0, False, 1
+
+    def monotonic(self):
+        return self.now
+
+    def wait(self, seconds):
+        self.now += seconds * (1 + 1e-6)
+        return self.killed
+
+    def kill(self):
+        self.killed = True
+
+
+@pytest.mark.parametrize("moment", np.linspace(0, 4, 21))
+def test_a_worker_that_hangs_is_given_up_within_ten_seconds(monkeypatch, moment):
+    """Whenever, between two looks at it, it has worked for the last time."""
+    clock = Clock()
+    monkeypatch.setattr(workers, "time", clock)
+    watched = workers.Watched.__new__(workers.Watched)
+    watched.children, watched.verdict = [clock], None
+    monkeypatch.setattr(workers, "ticks", lambda _: str(min(clock.now, moment)))
+    watched.watch(clock)
+    assert clock.killed
+    assert workers.PATIENCE - 0.5 < clock.now - moment < 9.5
 
 
 def test_a_worker_that_works_is_waited_for(nursery):

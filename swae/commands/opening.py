@@ -36,6 +36,7 @@ from ..sources import (
     is_table,
     load_any,
 )
+from ..spelling import nearest_file
 
 DATA_HELP = (
     "Data: digits, mnist, fashion-mnist, celeba, a folder of images, a .npy or .npz file, a table "
@@ -141,7 +142,7 @@ def open_model(args: Any) -> SWAE:  # noqa: ANN401 - parsed flags
     listen()
     path = Path(args.run)
     if not path.is_dir():
-        raise RunError(f"There is no run folder {args.run}.")
+        raise RunError(f"There is no run folder {args.run}.{nearest_file(args.run)}")
     return SWAE.load(model_folder(path), device=args.device)
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from ..manifest import CorruptError, from_json, read_file, read_json
 from ..run import Run, RunError
+from ..spelling import nearest_file
 from ..storage import is_count
 from .shrinking import shrunk
 
@@ -123,7 +124,7 @@ def read_account(path: Path) -> Account:
 
     run = Run(path)
     if not path.is_dir():
-        raise RunError(f"There is no run folder {path}.")
+        raise RunError(f"There is no run folder {path}.{nearest_file(path)}")
     settings = run.read_config()
     if not settings.keys() >= {"data", "latent_dim"}:
         raise RunError(f"{path} holds no config.yaml of a run, so it is none{hint(path)}.")
