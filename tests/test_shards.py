@@ -14,10 +14,11 @@ import torch
 from PIL import Image
 
 from swae import SWAE
-from swae import shards as shards_module
 from swae.checkpoint import latest_checkpoint
 from swae.data import DataError
-from swae.shards import ShardBatches, Shards, count
+from swae.shards import ShardBatches, Shards
+from swae.shards import batches as shards_module
+from swae.shards.files import count
 from swae.sources import load, load_any
 
 datasets = pytest.importorskip("datasets")

@@ -91,7 +91,7 @@ def test_it_goes_on_within_an_epoch(tmp_path, kind):
 
 
 def test_only_shards_from_there_on_are_opened(tmp_path, monkeypatch):
-    monkeypatch.setattr("swae.shards.BLOCK_ROWS", 10)
+    monkeypatch.setattr("swae.shards.batches.BLOCK_ROWS", 10)
     data, settings = shards(tmp_path), SETTINGS | {"validation_size": 0, "max_epochs": 1}
     with pytest.raises(CutError):
         list(SWAE(**settings).fit_epochs(data, keep=cut_at(tmp_path / "run", steps=4)))

@@ -1,52 +1,17 @@
-r"""Data in shards, read as they come: more of them than memory or disk cache could hold.
+r"""Shards as samples that are read when they are asked for, and not kept."""
 
-A folder holds shards, Parquet files or tar archives in the form of WebDataset, which the library
-`datasets` streams. Nothing of them is kept but how many rows each has. The rows of shards
-:math:`1, \dots, S` in their order are a sequence of :math:`N`; what an epoch :math:`t` shows is
-
-.. math:: (s, t) \;\mapsto\; \pi_{s,t} \in S_S \quad \text{(the order of the shards)} , \qquad
-    (s, t, b) \;\mapsto\; \pi_{s,t,b} \in S_W \quad \text{(of the rows of block } b \text{)} .
-
-The sequence is that of the shards in the order :math:`\pi_{s,t}`. It is cut into blocks of
-:math:`W` rows, what memory takes, each of which is shuffled by itself, and then into batches. So
-rows that lie together in a shard meet in batches, unless they are mixed up beforehand or
-:math:`W` is large. In return each position is a function of seed and epoch: a run goes on at any
-batch, and opens the shard that it lies in and none before.
-
-**Ranks.** Of a batch of :math:`m` rows rank :math:`r < R` has
-:math:`m_r = \lfloor m / R \rfloor` or one more, as everywhere (:mod:`swae.data`); of an epoch its
-:math:`n_r = \sum m_r` rows are a part of the sequence, the one after rank :math:`r - 1`'s. The
-parts are disjoint and all of it. Only a shard across a border is read by two ranks, each of which
-leaves the other's rows out, so shards may be fewer than ranks.
-
-A sample is what it is for `datasets:FOLDER` (:mod:`swae.hub`). Labels are whole numbers. What
-can't be read is not left out, for nobody has seen all rows before: it is refused with its number.
-"""
-
-__all__ = [
-    "PREFIX",
-    "Rows",
-    "ShardBatches",
-    "Shards",
-    "from_anywhere",
-    "has_test",
-    "is_ours",
-    "load",
-]
+__all__ = ["BLOCK_BYTES", "NO_LABELS", "Part", "Rows", "Shards", "cut"]
 
 import bisect
-import copy
 import dataclasses
-import glob
 import hashlib
 import itertools
 import math
-import tarfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, cast, final
+from typing import Any, NamedTuple, cast, final
 
 import numpy as np
 import torch
@@ -54,124 +19,33 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from . import hub
-from .columns import check_names, tell_left_out, whole
-from .data import Batch, Batches, DataError, Samples, check_batch_size, check_resolved, to_float
-from .images import Framing
-from .reading import first_line, reading
-from .seeding import stream
+from .. import hub
+from ..columns import check_names, tell_left_out, whole
+from ..data import DataError, Samples
+from ..images import Framing
+from ..reading import first_line
+from ..seeding import stream
+from .files import (
+    TOGETHER,
+    check_alike,
+    check_first,
+    count,
+    end_of,
+    is_feature,
+    label_of,
+    shards_in,
+    streamed,
+)
+from .source import PREFIX
 
-PREFIX = "shards:"
-
-BLOCK_ROWS, BLOCK_BYTES = 10_000, 2**26
-r"""The rows of a block that is shuffled, and the bytes that they take, at most."""
-
-TOGETHER = 256
-r"""The rows that are read at once."""
+BLOCK_BYTES = 2**26
+r"""The bytes of rows that are held at once, at most."""
 
 SPREAD = 16
 r"""The shards that samples from all over come from, at most."""
 
 NO_LABELS = torch.zeros(0, dtype=torch.int64)
 r"""The labels of no rows, of which a rank has some batches."""
-
-BLOCK = tarfile.BLOCKSIZE
-r"""What the members of an archive are whole blocks of, in bytes."""
-
-END_BYTES = 2**16
-r"""The bytes at the end of a shard by which it is known."""
-
-MEMBER_BYTES = 2**26
-r"""The size of a member of an archive, at most."""
-
-UNPACKED = ("npz", "pth", "pt", "pkl", "pickle", "pyd", "gz", "bz2", "xz", "lz4", "zst", "zip")
-r"""The suffixes of members that may be larger than they look, or are none of the data."""
-
-FORMATS = {".parquet": "parquet", ".tar": "webdataset"}
-r"""What shards are, by their suffix, and what the library calls it."""
-
-
-def is_ours(source: str | Path) -> bool:
-    r"""Tells whether a source is a folder of shards.
-
-    Example:
-        >>> is_ours("shards:/data"), is_ours("datasets:/data")
-        (True, False)
-    """
-
-    return str(source).startswith(PREFIX)
-
-
-def from_anywhere(source: str) -> str:
-    r"""Returns a source such that it means the same from every folder.
-
-    Example:
-        >>> from_anywhere("shards:/data")
-        'shards:/data'
-    """
-
-    return source if source == PREFIX else f"{PREFIX}{folder_of(source).absolute()}"
-
-
-def load(
-    source: str,
-    split: Literal["train", "test", "all"],
-    *,
-    share: float,
-    seed: int,
-    image_size: int | None = None,
-    crop: int | None = None,
-    label_column: str | None = None,
-    columns: Sequence[str] | None = None,
-) -> "Shards":
-    r"""Opens a split of ``shards:FOLDER``.
-
-    Arguments:
-        source: The folder, with the prefix. Where it has folders ``train`` and ``test``, these
-            are the splits; else a share of the shards is held out for the test.
-        split: The split.
-        share: That share.
-        seed: The seed by which it is drawn.
-        image_size: As for :meth:`Shards.open`.
-        crop: Likewise.
-        label_column: Likewise.
-        columns: Likewise.
-
-    Raises:
-        ValueError: If there is no such folder or column, there is a single shard to draw from, or
-            all is asked of a folder with both splits.
-        DataError: If a shard can't be read.
-    """
-
-    if source == PREFIX:
-        raise ValueError(f"source must be {PREFIX}FOLDER, but nothing follows.")
-    folder, own = folder_of(source), has_test(source)
-    if own and split == "all":
-        raise ValueError(
-            f"split must be 'train' or 'test' where a source has both, as {source!r}, got "
-            "'all': take one after the other."
-        )
-    shards = Shards.open(
-        folder / split if own else folder,
-        image_size=image_size,
-        crop=crop,
-        label_column=label_column,
-        columns=columns,
-    )
-    if own or split == "all":
-        return shards
-    train, test = shards.hold_out(share, seed)
-    return train if split == "train" else test
-
-
-def folder_of(source: str | Path) -> Path:
-    return Path(str(source).removeprefix(PREFIX)).expanduser()
-
-
-def has_test(source: str | Path) -> bool:
-    r"""Tells whether a folder has shards for the test: it has two folders, train and test."""
-
-    return all((folder_of(source) / name).is_dir() for name in ("train", "test"))
 
 
 class Part(NamedTuple):
@@ -574,94 +448,6 @@ Rows = Samples | Shards
 r"""Samples, in memory or in shards."""
 
 
-@final
-class ShardBatches(Batches):
-    r"""Batches of samples in shards, in an order that seed and epoch give.
-
-    Arguments:
-        shards: The shards.
-        batch_size: The number of samples in a batch, of all ranks together.
-        seed: The seed of the order.
-        drop_last: Whether the last batch is left out if it is smaller.
-        block: The rows W that are shuffled together, and held in memory. If :py:`None`, 10,000,
-            or as many as 64 MiB hold.
-
-    Raises:
-        ValueError: If there would be no batch, or a block no row.
-    """
-
-    def __init__(
-        self,
-        shards: Shards,
-        batch_size: int,
-        *,
-        seed: int = 0,
-        drop_last: bool = False,
-        block: int | None = None,
-    ) -> None:
-        check_batch_size(batch_size, len(shards), drop_last)
-        if block is not None and block < 1:
-            raise ValueError(f"block must be at least 1, got {block}.")
-        self.shards, self.batch_size, self.seed = shards, batch_size, seed
-        self.shape = shards.shape
-        self.n = len(shards) - len(shards) % batch_size * drop_last
-        self.block = block or max(1, min(BLOCK_ROWS, BLOCK_BYTES // shards.row_bytes))
-        self.rank, self.ranks = 0, 1
-
-    def __len__(self) -> int:
-        return -(-self.n // self.batch_size)
-
-    def of_rank(self, rank: int, ranks: int) -> "ShardBatches":
-        r"""Returns the batches of which a rank reads its own rows, from shards of its own."""
-
-        alike = copy.copy(self)
-        alike.rank, alike.ranks = rank, ranks
-        return alike
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
-        r"""Iterates over the batches of an epoch.
-
-        Arguments:
-            epoch: The number of the epoch, from 0.
-            start: The number of the batch to begin at; shards before it are not opened.
-        """
-
-        before = sum(self.up_to(len(self), r) for r in range(self.rank))
-        stop, skip = before + self.up_to(len(self), self.rank), self.up_to(start, self.rank)
-        rows = self.shuffled(epoch, before, stop, skip)
-        sizes = (self.own(i) for i in range(start, len(self)))
-        for part in cut(rows, sizes, empty=self.shape):
-            yield Batch(to_float(part.x), part.labels)
-
-    def own(self, i: int) -> int:
-        r"""Returns how many rows of batch i this rank has."""
-
-        return self.up_to(i + 1, self.rank) - self.up_to(i, self.rank)
-
-    def up_to(self, i: int, rank: int) -> int:
-        r"""Returns how many rows a rank has of the batches before batch i."""
-
-        whole, last = min(i, self.n // self.batch_size), self.n % self.batch_size
-        rows = whole * share(self.batch_size, rank, self.ranks)
-        return rows + (i > whole) * share(last, rank, self.ranks)
-
-    def shuffled(self, epoch: int, start: int, stop: int, skip: int) -> Iterator[Part]:
-        r"""Yields shuffled blocks of a part of an epoch's sequence, but for the first rows."""
-
-        s = len(self.shards.files)
-        order = torch.randperm(s, generator=stream(self.seed, "shards", epoch)).tolist()
-        shards = self.shards.select_shards(order)
-        first = start + skip // self.block * self.block
-        blocks = [(at, min(self.block, stop - at)) for at in range(first, stop, self.block)]
-        sizes = (min(TOGETHER, n - i) for _, n in blocks for i in range(0, n, TOGETHER))
-        rows = cut(shards.parts(first, stop), sizes)
-        for at, n in blocks:
-            generator = stream(self.seed, "block", epoch, at)
-            yield scattered(rows, torch.randperm(n, generator=generator)).taken(
-                slice(max(0, start + skip - at), None)
-            )
-
-
 def fair(most: Sequence[int], n: int) -> list[int]:
     r"""Shares n out, as evenly as can be where each takes so many at most.
 
@@ -674,38 +460,6 @@ def fair(most: Sequence[int], n: int) -> list[int]:
     for left, i in enumerate(sorted(range(len(most)), key=most.__getitem__)):
         taken[i] = min(most[i], (n - sum(taken)) // (len(most) - left))
     return taken
-
-
-def share(m: int, rank: int, ranks: int) -> int:
-    r"""Returns how many of m rows are a rank's.
-
-    Example:
-        >>> [share(5, r, 3) for r in range(3)]
-        [2, 2, 1]
-    """
-
-    return m // ranks + (rank < m % ranks)
-
-
-def scattered(rows: Iterator[Part], order: Tensor) -> Part:
-    r"""Reads as many rows as an order has and puts each at once where it belongs.
-
-    A block is the most that is held, so nothing of it is held twice.
-    """
-
-    place, at = order.argsort(), 0
-    part = next(rows)
-    x = part.x.new_empty(len(order), *part.x.shape[1:])
-    labels = None if part.labels is None else part.labels.new_empty(len(order))
-    while True:
-        where = place[at : at + len(part.x)]
-        x[where] = part.x
-        if labels is not None and part.labels is not None:
-            labels[where] = part.labels
-        at += len(part.x)
-        if at >= len(order):
-            return Part(x, labels)
-        part = next(rows)
 
 
 def cut(
@@ -735,183 +489,3 @@ def joined(parts: Sequence[Part]) -> Part:
 
     labels = [part.labels for part in parts if part.labels is not None]
     return Part(torch.cat([part.x for part in parts]), torch.cat(labels) if labels else None)
-
-
-# --- what there is
-
-
-def shards_in(folder: Path) -> tuple[Path, ...]:
-    r"""Lists the shards of a folder, all of one kind.
-
-    Raises:
-        ValueError: If there is no such folder.
-        DataError: If there is no shard, or there are both kinds.
-    """
-
-    if not folder.is_dir():
-        raise ValueError(f"source must be {PREFIX}FOLDER, but {folder} is no folder.")
-    if "::" in str(folder.absolute()):
-        raise ValueError(f"{folder} has '::' in its path, which the library takes for a link.")
-    found = sorted(f for f in folder.iterdir() if f.suffix in FORMATS and f.name[0] != ".")
-    kinds = {file.suffix for file in found}
-    if len(kinds) != 1:
-        raise DataError(
-            f"{folder} must hold shards, .parquet or .tar files of one kind, got "
-            f"{'both' if kinds else 'none'}."
-        )
-    strange = next((file for file in found if not file.is_file()), None)
-    if strange is not None:
-        raise DataError(f"{strange} has to be a file, but is a folder, a pipe or a device.")
-    return tuple(file.absolute() for file in found)
-
-
-def check_alike(files: Sequence[Path], names: Sequence[str]) -> None:
-    r"""Refuses Parquet files that lack a column of the first, or have something else in it.
-
-    Raises:
-        DataError: With the file and the column.
-    """
-
-    from pyarrow import parquet, types
-
-    def kind(of: Any) -> Any:  # noqa: ANN401 - a type of pyarrow
-        number = types.is_integer(of) or types.is_floating(of) or types.is_boolean(of)
-        return "number" if number else type(of)
-
-    first: dict[str, Any] = {}
-    for file in files:
-        with reading(file):
-            schema = parquet.read_schema(file)
-        there = {name: kind(schema.field(name).type) for name in names if name in schema.names}
-        first = first or there
-        for name in names:
-            if there.get(name) != first[name]:
-                what = "another kind of column" if name in there else "no column"
-                raise DataError(
-                    f"Shards have to have the same columns, but {file} has {what} {name!r}, "
-                    f"unlike {files[0].name}."
-                )
-
-
-def check_first(file: Path, names: Sequence[str]) -> None:
-    r"""Refuses numbers whose differences float32 can't hold, as far as the first rows tell.
-
-    Raises:
-        DataError: With the column and its values.
-    """
-
-    from pyarrow import parquet, types
-
-    with reading(file), parquet.ParquetFile(file) as opened:
-        first = next(opened.iter_batches(TOGETHER, columns=list(names)))
-    wide = [c for c in first if types.is_float64(c.type) or types.is_int64(c.type)]
-    if wide and not any(column.null_count for column in wide):
-        check_resolved(np.stack([c.to_numpy(zero_copy_only=False) for c in wide], 1), file.name)
-
-
-def end_of(file: Path) -> str:
-    r"""Returns a sum of the last bytes of a file."""
-
-    with reading(file), open(file, "rb") as opened:
-        opened.seek(max(0, file.stat().st_size - END_BYTES))
-        return hashlib.sha256(opened.read()).hexdigest()
-
-
-def count(file: Path) -> int:
-    r"""Counts the rows of a shard: a Parquet file says it, of an archive the names are read."""
-
-    hub.library()
-    with reading(file):
-        if file.suffix == ".parquet":
-            from pyarrow import parquet  # comes with the library, half a second to import
-
-            return int(parquet.read_metadata(file).num_rows)
-        with open(file, "rb") as raw, tarfile.open(fileobj=raw, mode="r:") as archive:
-            members = [member for member in archive if member.isfile()]
-            check_members(file, members)
-            check_end(file, raw, members)
-            keys = (key_of(member.name) for member in members)
-            return sum(1 for key, _ in itertools.groupby(k for k in keys if k is not None))
-
-
-def check_members(file: Path, members: Sequence[tarfile.TarInfo]) -> None:
-    r"""Refuses what the library would take into memory to any size, whether it is wanted or not.
-
-    Raises:
-        DataError: With the member's name.
-    """
-
-    for member in members:
-        suffix = member.name.rpartition(".")[2].lower()
-        if suffix in UNPACKED or member.size > MEMBER_BYTES:
-            raise DataError(
-                f"{file} has to hold images, numbers and texts as they are, of at most "
-                f"{MEMBER_BYTES >> 20} MiB each, but holds {member.name!r}: leave it out."
-            )
-
-
-def check_end(file: Path, raw: BinaryIO, members: Sequence[tarfile.TarInfo]) -> None:
-    r"""Refuses an archive that ends without a block of zeros, for it was cut.
-
-    Raises:
-        DataError: If it was.
-    """
-
-    end = max((m.offset_data + -(-m.size // BLOCK) * BLOCK for m in members), default=0)
-    raw.seek(end)
-    following = raw.read(BLOCK)
-    # A folder may come last; whatever does is followed by zeros.
-    while following.strip(b"\0"):
-        following = raw.read(BLOCK)
-    if len(following) < BLOCK:
-        raise DataError(f"{file} is cut short: replace it by the whole archive.")
-
-
-def key_of(name: str) -> str | None:
-    r"""Returns what the files of one sample share: their name up to the first point.
-
-    Example:
-        >>> key_of("a/0001.seg.png"), key_of("a/README")
-        ('a/0001', None)
-    """
-
-    folder, slash, last = name.rpartition("/")
-    stem, point, _ = last.partition(".")
-    return f"{folder}{slash}{stem}" if point and stem and not last.startswith("__") else None
-
-
-def streamed(
-    files: Sequence[Path],
-    features: Sequence[str] = (),
-    label: str | None = None,
-    *,
-    picture: bool = False,
-) -> Any:  # noqa: ANN401 - a data set of the library
-    r"""Opens shards as one stream, of the columns that are wanted, images as they are stored."""
-
-    lib, kind = hub.library(), FORMATS[files[0].suffix]
-    names = [glob.escape(str(file)) for file in files]  # which the library takes for patterns
-    with hub.untold():
-        data = lib.load_dataset(kind, data_files=names, split="train", streaming=True)
-    # Of a file Arrow reads ahead what it can, up to a GiB; of a group of rows no more than that.
-    data = data.reshard() if kind == "parquet" else data
-    if not features:
-        return data
-    data = data.select_columns([*features, *([] if label is None else [label])])
-    if picture:
-        return data.cast_column(features[0], lib.Image(decode=False))
-    return data.with_format("numpy")
-
-
-def label_of(features: Mapping[str, Any], columns: Sequence[str] | None) -> str | None:
-    r"""Returns the only column of classes, or that of an archive's classes."""
-
-    own = hub.own_label(features, columns)
-    return "cls" if own is None and "cls" in features and "cls" not in (columns or ()) else own
-
-
-def is_feature(features: Mapping[str, Any], name: str, columns: Sequence[str] | None) -> bool:
-    r"""Tells whether a column holds numbers, and is no index that pandas wrote."""
-
-    kept = columns is not None or not name.startswith(hub.INDEX)
-    return kept and hub.is_numbers(features[name], columns is not None)

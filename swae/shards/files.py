@@ -1,0 +1,227 @@
+r"""Files that are shards: which there are, whether they are whole and alike, and their stream.
+
+What can be told before a row is read is told here: from names, ends, footers and the list of an
+archive's members.
+"""
+
+__all__ = [
+    "TOGETHER",
+    "check_alike",
+    "check_first",
+    "count",
+    "end_of",
+    "is_feature",
+    "label_of",
+    "shards_in",
+    "streamed",
+]
+
+import glob
+import hashlib
+import itertools
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from .. import hub
+from ..data import DataError, check_resolved
+from ..reading import reading
+from .source import PREFIX
+
+TOGETHER = 256
+r"""The rows that are read at once."""
+
+BLOCK = tarfile.BLOCKSIZE
+r"""What the members of an archive are whole blocks of, in bytes."""
+
+END_BYTES = 2**16
+r"""The bytes at the end of a shard by which it is known."""
+
+MEMBER_BYTES = 2**26
+r"""The size of a member of an archive, at most."""
+
+UNPACKED = ("npz", "pth", "pt", "pkl", "pickle", "pyd", "gz", "bz2", "xz", "lz4", "zst", "zip")
+r"""The suffixes of members that may be larger than they look, or are none of the data."""
+
+FORMATS = {".parquet": "parquet", ".tar": "webdataset"}
+r"""What shards are, by their suffix, and what the library calls it."""
+
+
+def shards_in(folder: Path) -> tuple[Path, ...]:
+    r"""Lists the shards of a folder, all of one kind.
+
+    Raises:
+        ValueError: If there is no such folder.
+        DataError: If there is no shard, or there are both kinds.
+    """
+
+    if not folder.is_dir():
+        raise ValueError(f"source must be {PREFIX}FOLDER, but {folder} is no folder.")
+    if "::" in str(folder.absolute()):
+        raise ValueError(f"{folder} has '::' in its path, which the library takes for a link.")
+    found = sorted(f for f in folder.iterdir() if f.suffix in FORMATS and f.name[0] != ".")
+    kinds = {file.suffix for file in found}
+    if len(kinds) != 1:
+        raise DataError(
+            f"{folder} must hold shards, .parquet or .tar files of one kind, got "
+            f"{'both' if kinds else 'none'}."
+        )
+    strange = next((file for file in found if not file.is_file()), None)
+    if strange is not None:
+        raise DataError(f"{strange} has to be a file, but is a folder, a pipe or a device.")
+    return tuple(file.absolute() for file in found)
+
+
+def check_alike(files: Sequence[Path], names: Sequence[str]) -> None:
+    r"""Refuses Parquet files that lack a column of the first, or have something else in it.
+
+    Raises:
+        DataError: With the file and the column.
+    """
+
+    from pyarrow import parquet, types
+
+    def kind(of: Any) -> Any:  # noqa: ANN401 - a type of pyarrow
+        number = types.is_integer(of) or types.is_floating(of) or types.is_boolean(of)
+        return "number" if number else type(of)
+
+    first: dict[str, Any] = {}
+    for file in files:
+        with reading(file):
+            schema = parquet.read_schema(file)
+        there = {name: kind(schema.field(name).type) for name in names if name in schema.names}
+        first = first or there
+        for name in names:
+            if there.get(name) != first[name]:
+                what = "another kind of column" if name in there else "no column"
+                raise DataError(
+                    f"Shards have to have the same columns, but {file} has {what} {name!r}, "
+                    f"unlike {files[0].name}."
+                )
+
+
+def check_first(file: Path, names: Sequence[str]) -> None:
+    r"""Refuses numbers whose differences float32 can't hold, as far as the first rows tell.
+
+    Raises:
+        DataError: With the column and its values.
+    """
+
+    from pyarrow import parquet, types
+
+    with reading(file), parquet.ParquetFile(file) as opened:
+        first = next(opened.iter_batches(TOGETHER, columns=list(names)))
+    wide = [c for c in first if types.is_float64(c.type) or types.is_int64(c.type)]
+    if wide and not any(column.null_count for column in wide):
+        check_resolved(np.stack([c.to_numpy(zero_copy_only=False) for c in wide], 1), file.name)
+
+
+def end_of(file: Path) -> str:
+    r"""Returns a sum of the last bytes of a file."""
+
+    with reading(file), open(file, "rb") as opened:
+        opened.seek(max(0, file.stat().st_size - END_BYTES))
+        return hashlib.sha256(opened.read()).hexdigest()
+
+
+def count(file: Path) -> int:
+    r"""Counts the rows of a shard: a Parquet file says it, of an archive the names are read."""
+
+    hub.library()
+    with reading(file):
+        if file.suffix == ".parquet":
+            from pyarrow import parquet  # comes with the library, half a second to import
+
+            return int(parquet.read_metadata(file).num_rows)
+        with open(file, "rb") as raw, tarfile.open(fileobj=raw, mode="r:") as archive:
+            members = [member for member in archive if member.isfile()]
+            check_members(file, members)
+            check_end(file, raw, members)
+            keys = (key_of(member.name) for member in members)
+            return sum(1 for key, _ in itertools.groupby(k for k in keys if k is not None))
+
+
+def check_members(file: Path, members: Sequence[tarfile.TarInfo]) -> None:
+    r"""Refuses what the library would take into memory to any size, whether it is wanted or not.
+
+    Raises:
+        DataError: With the member's name.
+    """
+
+    for member in members:
+        suffix = member.name.rpartition(".")[2].lower()
+        if suffix in UNPACKED or member.size > MEMBER_BYTES:
+            raise DataError(
+                f"{file} has to hold images, numbers and texts as they are, of at most "
+                f"{MEMBER_BYTES >> 20} MiB each, but holds {member.name!r}: leave it out."
+            )
+
+
+def check_end(file: Path, raw: BinaryIO, members: Sequence[tarfile.TarInfo]) -> None:
+    r"""Refuses an archive that ends without a block of zeros, for it was cut.
+
+    Raises:
+        DataError: If it was.
+    """
+
+    end = max((m.offset_data + -(-m.size // BLOCK) * BLOCK for m in members), default=0)
+    raw.seek(end)
+    following = raw.read(BLOCK)
+    # A folder may come last; whatever does is followed by zeros.
+    while following.strip(b"\0"):
+        following = raw.read(BLOCK)
+    if len(following) < BLOCK:
+        raise DataError(f"{file} is cut short: replace it by the whole archive.")
+
+
+def key_of(name: str) -> str | None:
+    r"""Returns what the files of one sample share: their name up to the first point.
+
+    Example:
+        >>> key_of("a/0001.seg.png"), key_of("a/README")
+        ('a/0001', None)
+    """
+
+    folder, slash, last = name.rpartition("/")
+    stem, point, _ = last.partition(".")
+    return f"{folder}{slash}{stem}" if point and stem and not last.startswith("__") else None
+
+
+def streamed(
+    files: Sequence[Path],
+    features: Sequence[str] = (),
+    label: str | None = None,
+    *,
+    picture: bool = False,
+) -> Any:  # noqa: ANN401 - a data set of the library
+    r"""Opens shards as one stream, of the columns that are wanted, images as they are stored."""
+
+    lib, kind = hub.library(), FORMATS[files[0].suffix]
+    names = [glob.escape(str(file)) for file in files]  # which the library takes for patterns
+    with hub.untold():
+        data = lib.load_dataset(kind, data_files=names, split="train", streaming=True)
+    # Of a file Arrow reads ahead what it can, up to a GiB; of a group of rows no more than that.
+    data = data.reshard() if kind == "parquet" else data
+    if not features:
+        return data
+    data = data.select_columns([*features, *([] if label is None else [label])])
+    if picture:
+        return data.cast_column(features[0], lib.Image(decode=False))
+    return data.with_format("numpy")
+
+
+def label_of(features: Mapping[str, Any], columns: Sequence[str] | None) -> str | None:
+    r"""Returns the only column of classes, or that of an archive's classes."""
+
+    own = hub.own_label(features, columns)
+    return "cls" if own is None and "cls" in features and "cls" not in (columns or ()) else own
+
+
+def is_feature(features: Mapping[str, Any], name: str, columns: Sequence[str] | None) -> bool:
+    r"""Tells whether a column holds numbers, and is no index that pandas wrote."""
+
+    kept = columns is not None or not name.startswith(hub.INDEX)
+    return kept and hub.is_numbers(features[name], columns is not None)
