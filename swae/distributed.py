@@ -11,16 +11,28 @@ of :math:`SW(z_r, q)`, each of which is larger by its own, :math:`R` times large
 samples, so with more devices :math:`\lambda` would weigh ever more of it, and the gradient
 would lead to codes that match the prior within each part, which is more than is asked. So:
 
-- **Gather.** Each rank gets all codes, :math:`z = (z_1, \dots, z_R)` in the order of the ranks.
-- **Draw alike.** Each has the same directions and the same samples of the prior, of which there
-  are as many as for one process: from a generator in the same state everywhere, or, where none is
-  given, from a seed of rank 0.
-- **Share out.** The penalty is a mean over directions. Rank :math:`r` sorts along its own
-  :math:`\theta_r, \theta_{r+R}, \dots` alone, :math:`P_r`, and the value is the sum
-  :math:`P = \sum_r P_r`, on every rank.
+- **Share out.** The penalty is a mean over :math:`L` directions. Rank :math:`s` sorts along its
+  own :math:`L_s` of them alone, :math:`\theta_{(s)}` of :math:`\theta`, and the value is the sum
+  :math:`P = \sum_s P_s`, on every rank.
+- **Draw alike.** Each has the same directions, and the samples of the prior are as many as for one
+  process: from a generator in the same state everywhere, or, where none is given, from a seed of
+  rank 0. Of the samples each rank makes as many rows :math:`q_r` as it has codes.
+- **Exchange.** What rank :math:`s` sorts are numbers, :math:`\theta_{(s)}^\top z`, of the codes
+  of all. Rank :math:`r` projects its rows along all directions and sends each rank what it sorts,
 
-**Gradients.** Each operation here is the derivative of what all ranks hold together: gathering is
-pulled back to a sum over ranks of which each keeps its rows, a sum over ranks to a sum over ranks.
+  .. math:: z_r \theta = (z_r \theta_{(1)}, \dots, z_r \theta_{(R)}) \; \longmapsto \;
+      z \theta_{(s)} = (z_1 \theta_{(s)}; \dots; z_R \theta_{(s)}) ,
+
+  and so the samples of the prior. So it projects :math:`M_r` rows, receives
+  :math:`(M - M_s) L_s` numbers for codes, and sorts :math:`M L_s`. With equal parts and directions
+  these are less than :math:`M_r L` and just so many: the same for any number of ranks, while the
+  batch grows with it and :math:`R \leq L`. A rank beyond the :math:`L`-th has nothing to sort.
+- **Gather.** A penalty that looks at the codes themselves, by classes or beside those remembered,
+  gets :math:`z = (z_1, \dots, z_R)` in the order of the ranks, all of it on each.
+
+**Gradients.** Each operation here is the derivative of what all ranks hold together: an exchange
+is pulled back to the one that returns each number to where it came from, gathering to a sum over
+ranks of which each keeps its rows, a sum over ranks to a sum over ranks.
 So a backward pass on every rank computes, for its own parameters, the gradient of
 :math:`\sum_s \mathcal{L}_s`, the values of all ranks added. All of them being the global
 :math:`\mathcal{L}`, this is :math:`R \nabla_{\theta_r} \mathcal{L}`, where :math:`\theta_r` is
@@ -54,6 +66,7 @@ __all__ = [
 ]
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, cast, final
 
@@ -101,6 +114,31 @@ class Ranks:
 
         return x if self.group is None else cast(Tensor, Gather.apply(x, self))
 
+    def exchange(self, x: Float[Tensor, "n l"], times: int = 1) -> Float[Tensor, "m k"]:
+        r"""Swaps all directions of own rows for own directions of all rows, with a gradient.
+
+        Arguments:
+            x: The values :math:`z_r \theta` of this rank's rows, as :meth:`part` cuts them, with
+                shape :math:`(t M_r, L)`.
+            times: How many rows :math:`t` there are for one of the batch.
+
+        Returns:
+            The values :math:`z \theta_{(r)}` of all rows, with shape :math:`(t M, L_r)`.
+        """
+
+        return x if self.group is None else cast(Tensor, Exchange.apply(x, self, times))
+
+    def part(self, times: int = 1) -> slice:
+        r"""Returns which rows are this rank's, of so many for each row of the batch."""
+
+        first = sum(self.sizes[: self.rank])
+        return slice(times * first, times * (first + self.sizes[self.rank]))
+
+    def mean(self, x: Float[Tensor, "n *rest"]) -> Float[Tensor, "*rest"]:
+        r"""Returns the mean over the rows of all ranks, of which each has its own."""
+
+        return x.mean(dim=0) if self.group is None else self.total(x.sum(dim=0)) / self.rows
+
     def own(self, x: Float[Tensor, "m *rest"]) -> Float[Tensor, "n *rest"]:
         r"""Returns this rank's rows of what was gathered."""
 
@@ -120,8 +158,14 @@ class Ranks:
 
         if self.group is None:
             return theta, 1.0
-        mine = theta[:, self.rank :: len(self.sizes)]
+        mine = theta.split(self.slices(theta.shape[1]), dim=1)[self.rank]
         return (mine, mine.shape[1] / theta.shape[1]) if mine.shape[1] else (theta[:, :1], 0.0)
+
+    def slices(self, n: int) -> tuple[int, ...]:
+        r"""Returns how many of n directions each rank has, equally many or one more."""
+
+        few, more = divmod(n, len(self.sizes))
+        return tuple(few + (r < more) for r in range(len(self.sizes)))
 
 
 ALONE = Ranks()
@@ -304,6 +348,40 @@ class Scatter(torch.autograd.Function):
 
 
 @final
+class Exchange(torch.autograd.Function):
+    r"""All columns of own rows against own columns of all rows, which pulls back to the return."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, ranks: Ranks, times: int) -> Tensor:  # noqa: ANN401 - torch's, untyped
+        ctx.ranks, ctx.times, ctx.columns = ranks, times, x.shape[1]
+        sent, received = counts(ranks, times, x.shape[1])
+        flat = swapped(by_owner(x.detach(), len(ranks.sizes)), sent, received, ranks)
+        return flat.view(times * ranks.rows, ranks.slices(x.shape[1])[ranks.rank])
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401 - torch's, untyped
+        back = Return.apply(g, ctx.ranks, ctx.times, ctx.columns)
+        return cast(Tensor, back), None, None
+
+
+@final
+class Return(torch.autograd.Function):
+    r"""Own columns of all rows against all columns of own rows, which pulls back to exchanging."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, ranks: Ranks, times: int, columns: int) -> Tensor:  # noqa: ANN401 - torch's, untyped
+        ctx.ranks, ctx.times = ranks, times
+        received, sent = counts(ranks, times, columns)
+        flat = swapped(x.detach().flatten(), sent, received, ranks)
+        rows = times * ranks.sizes[ranks.rank]
+        return from_owners(flat, len(ranks.sizes), (rows, columns))
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401 - torch's, untyped
+        return cast(Tensor, Exchange.apply(g, ctx.ranks, ctx.times)), None, None, None
+
+
+@final
 class Total(torch.autograd.Function):
     r"""A sum over the ranks, which pulls back to a sum over the ranks."""
 
@@ -317,6 +395,51 @@ class Total(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - torch's, untyped
         return cast(Tensor, Total.apply(g, ctx.group)), None
+
+
+def counts(ranks: Ranks, times: int, columns: int) -> tuple[list[int], list[int]]:
+    r"""Returns how many numbers an exchange sends to each rank, and receives from each."""
+
+    share = ranks.slices(columns)
+    rows = [times * m for m in ranks.sizes]
+    return [rows[ranks.rank] * k for k in share], [n * share[ranks.rank] for n in rows]
+
+
+def swapped(x: Tensor, sent: list[int], received: list[int], ranks: Ranks) -> Tensor:
+    r"""Sends so many numbers to each rank, in their order, and returns those from each."""
+
+    value = x.new_empty(sum(received))
+    dist.all_to_all_single(value, x.contiguous(), received, sent, group=ranks.group)
+    return value
+
+
+def by_owner(x: Float[Tensor, "n l"], ranks: int) -> Float[Tensor, " nl"]:
+    r"""Lays out columns by the rank that each is for, row by row within a rank's.
+
+    The first ranks have one column more than the others, so that these are two blocks.
+    """
+
+    few, more = divmod(x.shape[1], ranks)
+    first, others = x.split((more * (few + 1), (ranks - more) * few), dim=1)
+    blocks = (first.unflatten(1, (more, few + 1)), others.unflatten(1, (ranks - more, few)))
+    return torch.cat([block.transpose(0, 1).flatten() for block in blocks])
+
+
+def from_owners(
+    x: Float[Tensor, " nl"], ranks: int, shape: tuple[int, int]
+) -> Float[Tensor, "n l"]:
+    r"""Lays out by rows and columns what :func:`by_owner` has laid out by ranks."""
+
+    few, more = divmod(shape[1], ranks)
+    blocks = ((more, shape[0], few + 1), (ranks - more, shape[0], few))
+    parts = x.split([math.prod(block) for block in blocks])
+    return torch.cat(
+        [
+            part.view(block).transpose(0, 1).flatten(1)
+            for part, block in zip(parts, blocks, strict=True)
+        ],
+        dim=1,
+    )
 
 
 def padded(x: Tensor, n: int) -> Tensor:

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .chunked import chunked_mean
-from .distributed import ALONE, Group, Ranks, check_group, meet_drawing, together
+from .distributed import Group, Ranks, check_group, meet_drawing, together
 from .priors import Prior
 from .projections import Slices, draw, resolve
 from .univariate import (
@@ -112,6 +112,30 @@ def sliced_wasserstein(
             [checkpoint(slices, part, x, y, use_reentrant=False) for part in theta.split(rows)]
         ).mean()
     return chunked_mean(slices, rows, tracked, theta, x, y)
+
+
+def mean_of_slices(
+    x: Float[Tensor, "k n"], y: Float[Tensor, "k m"], p: Cost, slices: int
+) -> Float[Tensor, ""]:
+    r"""Computes the part that some slices have in a mean over many.
+
+    Arguments:
+        x: The first samples along :math:`k` directions, of which there may be none, as rows.
+        y: The second ones.
+        p: The exponent, or a cost.
+        slices: The number :math:`L \geq k` that the mean is over.
+
+    Returns:
+        The sum :math:`\sum_{l \leq k} W_p^p(x_l, y_l) / L`, a scalar that depends on x and y where
+        :math:`k = 0` too, so that the backward pass goes through both.
+    """
+
+    if len(x) == 0:
+        return x.sum() + y.sum()
+    rows = max(1, CHUNK // (x.shape[1] + y.shape[1]))
+    parts = zip(x.split(rows), y.split(rows), strict=True)
+    values = [wasserstein_1d(a.contiguous(), b.contiguous(), p) for a, b in parts]
+    return torch.cat(values).sum() / slices
 
 
 def check_shapes(x: Tensor, y: Tensor, projections: Tensor) -> None:
@@ -242,7 +266,7 @@ class SlicedWassersteinLoss(nn.Module):
         check_tensor("z", z)
         ranks, generator = self.meet(z, generator, training=self.training)
         with torch.autocast(z.device.type, enabled=False):
-            z = ranks.gather(at_least_single(z))
+            z = at_least_single(z)
             if self.follows_codes and self.training:
                 self.follow(z, ranks)
             return self.distance(z, generator, ranks)
@@ -284,21 +308,29 @@ class SlicedWassersteinLoss(nn.Module):
         ranks, generator = self.meet(z, generator, training=self.training)
         with torch.autocast(z.device.type, enabled=False):
             dtype = at_least_single(z).dtype
-            perfect = independent(self.prior).sample(
-                ranks.rows, generator, device=z.device, dtype=dtype
+            perfect = independent(self.prior).sample_rows(
+                ranks.rows, ranks.part(), generator, device=z.device, dtype=dtype
             )
             return self.distance(perfect, generator, ranks)
 
     def distance(
-        self, z: Float[Tensor, "n d"], generator: torch.Generator | None, ranks: Ranks = ALONE
+        self, z: Float[Tensor, "n d"], generator: torch.Generator | None, ranks: Ranks
     ) -> Float[Tensor, ""]:
-        r"""Computes the distance of all codes to fresh samples along fresh directions."""
+        r"""Computes the distance of all ranks' codes to fresh samples along fresh directions."""
 
-        theta, share = ranks.directions(self.directions(z, generator))
-        samples = self.prior.sample(
-            self.oversampling * len(z), generator, self.quasi, device=z.device, dtype=z.dtype
+        theta, times = self.directions(z, generator), self.oversampling
+        samples = self.prior.sample_rows(
+            times * ranks.rows,
+            ranks.part(times),
+            generator,
+            self.quasi,
+            device=z.device,
+            dtype=z.dtype,
         )
-        return ranks.total(share * sliced_wasserstein(z, samples, theta, self.p))
+        if ranks.group is None:
+            return sliced_wasserstein(z, samples, theta, self.p)
+        x, y = ranks.exchange(z @ theta), ranks.exchange(samples @ theta, times)
+        return ranks.total(mean_of_slices(x.mT, y.mT, self.p, theta.shape[1]))
 
     @torch.no_grad()
     def directions(
@@ -317,12 +349,11 @@ class SlicedWassersteinLoss(nn.Module):
         )
 
     @torch.no_grad()
-    def follow(self, z: Float[Tensor, "n d"], ranks: Ranks = ALONE, momentum: float = 0.1) -> None:
-        r"""Moves the running covariance a step towards that of a batch, if that is finite."""
+    def follow(self, z: Float[Tensor, "n d"], ranks: Ranks, momentum: float = 0.1) -> None:
+        r"""Moves the running covariance a step towards that of all codes, if that is finite."""
 
-        z = (z - z.mean(dim=0)).to(self.covariance.dtype)
-        own = ranks.own(z)
-        moved = self.covariance.lerp(ranks.total(own.mT @ own) / len(z), momentum)
+        z = (z - ranks.mean(z)).to(self.covariance.dtype)
+        moved = self.covariance.lerp(ranks.total(z.mT @ z) / ranks.rows, momentum)
         self.covariance.copy_(torch.where(moved.isfinite().all(), moved, self.covariance))
 
     def extra_repr(self) -> str:

@@ -24,6 +24,8 @@ from swae.distributed import is_lost_rank
 from swae.networks import build
 from swae.penalties.conditional import ConditionalSlicedWasserstein
 from swae.penalties.likelihood import LogLikelihood
+from swae.penalties.queued import QueuedSlicedWasserstein
+from swae.priors import FromFunction, FromSamples
 from swae.seeding import stream
 from swae.training import DivergedError, make_optimizer, train_epochs
 
@@ -31,6 +33,8 @@ SIZES = {1: {}, 2: {"equal": (20, 20), "unequal": (33, 7)}, 4: {"empty": (5, 0, 
 """How the 40 rows of a batch are cut; a tail of nothing is what a tiny last batch gives."""
 
 MIXTURE = Mixture([[-2.0, 0.0], [2.0, 0.0], [0.0, 3.0]], scales=[0.1, 0.2, 0.4], weights=[1, 2, 3])
+SAMPLES = FromSamples(torch.rand(31, 2, generator=torch.Generator().manual_seed(1)))
+FUNCTION = FromFunction(lambda n, g: torch.rand(n, 2, generator=g).cumsum(dim=0), dim=2)
 
 
 def draws(name):
@@ -101,6 +105,28 @@ def conditional(**settings):
     return ConditionalSlicedWasserstein(MIXTURE, **settings)
 
 
+def queued(**settings):
+    return QueuedSlicedWasserstein(Uniform(2), **settings)
+
+
+def of_null(make, dim=2, labels=False):
+    """What the penalty is for perfect codes, of the same number: its value, which has no gradient.
+
+    The ranks are together: in training mode, as where a weight is steered.
+    """
+
+    def case(rank, sizes):
+        own = slice(sum(sizes[:rank]), sum(sizes[: rank + 1]))
+        c = torch.randint(-1, 3, (40,), generator=draws("labels"))[own] if labels else None
+        z = torch.zeros(sizes[rank], dim, dtype=torch.float64)
+        penalty = make().double()
+        values = [penalty.null(z, c, draws(f"step{step}")) for step in range(2)]
+        none = torch.zeros(0, dtype=torch.float64)
+        return {"values": flat(values), "summed": none, "buffers": flat(penalty.buffers())}
+
+    return case
+
+
 PENALTIES = {
     "auto": penalty_case(lambda: sliced(Ring())),
     "iid": penalty_case(lambda: sliced(Normal(3), slices="iid"), 3),
@@ -119,7 +145,18 @@ PENALTIES = {
     "conditional, no memory": penalty_case(lambda: conditional(memory=0), labels=True),
     "conditional, principal": penalty_case(lambda: conditional(slices="principal"), labels=True),
     "conditional, no labels": penalty_case(conditional),
+    "queued": penalty_case(queued, steps=3),
+    "queued, short": penalty_case(lambda: queued(memory=24), steps=3),
+    "queued, principal": penalty_case(lambda: queued(slices="principal", memory=64)),
+    "queued, few directions": penalty_case(lambda: queued(n_projections=3, oversampling=2)),
     "in chunks": in_chunks,
+    "a cost": penalty_case(lambda: sliced(Uniform(2), p=lambda t: t.square() + t.abs())),
+    "samples": penalty_case(lambda: sliced(SAMPLES, oversampling=2)),
+    "a function": penalty_case(lambda: sliced(FUNCTION, n_projections=2)),
+    "stratified": penalty_case(lambda: sliced(Ring(stratified=True), quasi=False)),
+    "null": of_null(lambda: sliced(Ring(stratified=True), oversampling=2)),
+    "null, queued": of_null(queued),
+    "null, conditional": of_null(conditional, labels=True),
 }
 
 
@@ -173,6 +210,7 @@ MODELS = {
     "images": model_case(lambda: sliced(Ring())),
     "vectors": model_case(lambda: sliced(Ring()), shape=(6,), reconstruction="mse"),
     "steered": model_case(lambda: sliced(Ring()), "auto", shape=(6,)),
+    "with a queue": model_case(queued, shape=(6,)),
     "conditional and steered": model_case(conditional, "auto:1.5", shape=(6,), labels=True),
     "of likelihood": model_case(lambda: LogLikelihood(Normal(2)), shape=(6,)),
     "of a function": model_case(

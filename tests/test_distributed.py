@@ -21,7 +21,7 @@ from swae import Autoencoder, SlicedWassersteinLoss, Uniform
 from swae.checkpoint import checkpoints
 from swae.cli import main
 from swae.data import ArrayBatches, LoaderBatches, PartBatches, as_samples
-from swae.distributed import ALONE, Ranks, check_group, meet
+from swae.distributed import ALONE, Ranks, by_owner, check_group, from_owners, meet
 from swae.launching import code_of, environments, launch, place_of
 from swae.manifest import read_folder
 from swae.training import check_ranks
@@ -184,7 +184,25 @@ def test_a_process_by_itself_has_nothing_done_to_its_tensors():
     x = torch.rand(3, 2)
     assert meet(None, together=True) is None
     assert ALONE.gather(x) is ALONE.own(x) is ALONE.total(x) is x
+    assert ALONE.exchange(x) is x
     assert ALONE.directions(x) == (x, 1.0)
+
+
+@pytest.mark.parametrize(("columns", "ranks"), [(7, 3), (8, 4), (2, 5), (1, 1)])
+def test_columns_are_laid_out_by_owner_and_back(columns, ranks):
+    x, slices = torch.rand(5, columns), Ranks(0, (5,) * ranks).slices(columns)
+    laid = by_owner(x, ranks)
+    parts = x.split(slices, dim=1)
+    assert len(parts) == ranks
+    assert torch.equal(laid, torch.cat([part.flatten() for part in parts]))
+    assert torch.equal(from_owners(laid, ranks, (5, columns)), x)
+
+
+def test_parts_cover_a_draw():
+    sizes = (5, 0, 23, 12)
+    rows = [list(range(120))[Ranks(r, sizes).part(3)] for r in range(4)]
+    assert [len(part) for part in rows] == [15, 0, 69, 36]
+    assert [row for part in rows for row in part] == list(range(120))
 
 
 def test_directions_are_shared_out():

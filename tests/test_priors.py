@@ -18,6 +18,7 @@ from swae.priors import (
     FromSamples,
     Mixture,
     Normal,
+    Prior,
     Ring,
     Sphere,
     Uniform,
@@ -100,6 +101,55 @@ def test_samples_have_shape_and_dtype(prior, quasi, dtype):
         assert z.shape == (n, prior.dim)
         assert z.dtype == dtype
     assert prior.sample(3, quasi=quasi).dtype == torch.float32
+
+
+@every
+@quasis
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_rows_are_those_of_the_whole_draw(prior, quasi, dtype):
+    """Bit by bit, and the generator is where the whole draw leaves it."""
+    n = 203
+    whole_generator = torch.Generator().manual_seed(3)
+    whole = prior.sample(n, whole_generator, quasi, dtype=dtype)
+    for rows in (
+        slice(0, 1),
+        slice(0, 77),
+        slice(77, 203),
+        slice(150, 151),
+        slice(9, 9),
+        slice(0),
+    ):
+        generator = torch.Generator().manual_seed(3)
+        part = prior.sample_rows(n, rows, generator, quasi, dtype=dtype)
+        assert torch.equal(part, whole[rows])
+        assert torch.equal(generator.get_state(), whole_generator.get_state())
+    torch.manual_seed(3)
+    expected = prior.sample(n, None, quasi, dtype=dtype)[40:50]
+    state = torch.get_rng_state()
+    torch.manual_seed(3)
+    assert torch.equal(prior.sample_rows(n, slice(40, 50), None, quasi, dtype=dtype), expected)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_every_second_row_is_every_second_row():
+    for prior in PRIORS.values():
+        whole, part = (torch.Generator().manual_seed(3) for _ in range(2))
+        expected = prior.sample(20, whole, quasi=True)[3:18:2]
+        assert torch.equal(prior.sample_rows(20, slice(3, 18, 2), part, quasi=True), expected)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_law_that_draws_another_number_has_no_rows():
+    class Few(Prior):
+        def sample(self, n, generator=None, quasi=False, *, device=None, dtype=None):
+            return torch.zeros(n - 1, 2)
+
+        def contains(self, z):
+            return None
+
+    sentence = r"draw codes of shape \(5, 2\), but Few drew shape \(4, 2\)"
+    with pytest.raises(ValueError, match=sentence):
+        Few(2, None).sample_rows(5, slice(2))
 
 
 @every

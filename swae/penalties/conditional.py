@@ -149,9 +149,10 @@ class ConditionalSlicedWasserstein(nn.Module):
         ranks, generator = self.whole.meet(z, generator, training=self.training)
         labels = of_all(labels, z, ranks)
         with torch.autocast(z.device.type, enabled=False):
-            z = ranks.gather(at_least_single(z))
+            z = at_least_single(z)
             if self.whole.follows_codes and self.training:
                 self.whole.follow(z, ranks)
+            z = ranks.gather(z)
             value, latest = self.distances(z, labels, self.recent, generator, ranks)
         if self.training:
             self.remember(latest)

@@ -19,6 +19,9 @@ gradient of the large batch and nothing that is stale.
 
 The queue starts as samples of :math:`q`. It is a buffer: stored with the weights, so that a run
 goes on exactly.
+
+Of several ranks (:mod:`swae.distributed`) each gathers and remembers the codes of all, so that
+:math:`n` counts those of the whole batch, and the queue is one process's on every rank.
 """
 
 __all__ = ["QueuedSlicedWasserstein", "check_memory", "newest", "pulled"]
@@ -29,10 +32,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from ..distributed import Group, Ranks
 from ..priors import Prior
 from ..projections import Slices
 from ..seeding import stream
-from ..sliced import SlicedWassersteinLoss, check_tensor, sliced_wasserstein
+from ..sliced import SlicedWassersteinLoss, check_tensor, independent, sliced_wasserstein
 from ..univariate import Cost, at_least_single
 
 
@@ -49,9 +53,11 @@ class QueuedSlicedWasserstein(nn.Module):
         slices: How directions are chosen, see :func:`swae.projections.draw`.
         quasi: Whether the samples of the prior are quasi-random.
         oversampling: The number of samples of the prior for each code.
+        group: The ranks whose codes are matched together, as for
+            :class:`swae.sliced.SlicedWassersteinLoss`.
 
     Raises:
-        TypeError: If ``prior`` is no prior.
+        TypeError: If ``prior`` is no prior, or ``group`` no process group.
         ValueError: If a setting can't work.
 
     References:
@@ -78,11 +84,14 @@ class QueuedSlicedWasserstein(nn.Module):
         slices: Slices = "auto",
         quasi: bool = True,
         oversampling: int = 1,
+        group: Group = None,
     ) -> None:
         super().__init__()
 
         check_memory(memory)
-        self.whole = SlicedWassersteinLoss(prior, n_projections, p, slices, quasi, oversampling)
+        self.whole = SlicedWassersteinLoss(
+            prior, n_projections, p, slices, quasi, oversampling, group
+        )
         self.memory = memory
         self.register_buffer("recent", prior.sample(memory, stream(0, "recent")))
 
@@ -92,13 +101,20 @@ class QueuedSlicedWasserstein(nn.Module):
 
         return self.whole.prior
 
+    @property
+    def group(self) -> Group:
+        r"""The ranks whose codes are matched together."""
+
+        return self.whole.group
+
     def forward(
         self, z: Float[Tensor, "n d"], generator: torch.Generator | None = None
     ) -> Float[Tensor, ""]:
         r"""
         Arguments:
-            z: The codes, with shape :math:`(n, d)`.
-            generator: The source of randomness; torch's global one if :py:`None`.
+            z: The codes, with shape :math:`(n, d)`. Of several ranks each has its own.
+            generator: The source of randomness, as for
+                :meth:`swae.sliced.SlicedWassersteinLoss.forward`.
 
         Returns:
             :math:`SW_p^p` of these and the latest codes to the prior, a scalar, not rooted and
@@ -106,15 +122,20 @@ class QueuedSlicedWasserstein(nn.Module):
 
         Raises:
             TypeError: If the codes are no floating-point tensor.
-            ValueError: If the codes' shape is not :math:`(n, d)`.
+            ValueError: If the codes' shape is not :math:`(n, d)`, or ranks have generators in
+                different states.
         """
 
-        self.check(z)
+        check_tensor("z", z)
+        ranks, generator = self.whole.meet(z, generator, training=self.training)
         with torch.autocast(z.device.type, enabled=False):
             z = at_least_single(z)
             if self.whole.follows_codes and self.training:
-                self.whole.follow(z)
-            value = self.distance(z, self.recent, generator)
+                self.whole.follow(z, ranks)
+            z = ranks.gather(z)
+            codes = newest(z, self.recent, self.memory)
+            # The gradient is that of the batch's codes alone.
+            value = pulled(self.distance(codes, generator, ranks), len(codes) / len(z))
         if self.training:
             self.remember(z)
         return value
@@ -137,24 +158,28 @@ class QueuedSlicedWasserstein(nn.Module):
             One draw of the null value. Nothing is remembered.
         """
 
-        self.check(z)
-        return self.whole.null(newest(z, self.recent, self.memory), labels, generator)
+        check_tensor("z", z)
+        ranks, generator = self.whole.meet(z, generator, training=self.training)
+        with torch.autocast(z.device.type, enabled=False):
+            perfect = independent(self.prior).sample(
+                max(self.memory, ranks.rows),
+                generator,
+                device=z.device,
+                dtype=at_least_single(z).dtype,
+            )
+            return self.distance(perfect, generator, ranks)
 
     def distance(
-        self,
-        z: Float[Tensor, "n d"],
-        recent: Float[Tensor, "m d"],
-        generator: torch.Generator | None,
+        self, codes: Float[Tensor, "n d"], generator: torch.Generator | None, ranks: Ranks
     ) -> Float[Tensor, ""]:
-        r"""Computes the distance of all codes, whose gradient is that of the batch's alone."""
+        r"""Computes the distance of codes that all ranks have, sharing out the directions."""
 
-        codes = newest(z, recent, self.memory)
         s = self.whole
-        theta = s.directions(codes, generator)
+        theta, share = ranks.directions(s.directions(codes, generator))
         samples = s.prior.sample(
-            s.oversampling * len(codes), generator, s.quasi, device=z.device, dtype=z.dtype
+            s.oversampling * len(codes), generator, s.quasi, device=codes.device, dtype=codes.dtype
         )
-        return pulled(sliced_wasserstein(codes, samples, theta, s.p), len(codes) / len(z))
+        return ranks.total(share * sliced_wasserstein(codes, samples, theta, s.p))
 
     @torch.no_grad()
     def remember(self, z: Float[Tensor, "n d"]) -> None:
@@ -162,14 +187,6 @@ class QueuedSlicedWasserstein(nn.Module):
 
         latest = newest(z, self.recent, self.memory)[: self.memory].to(self.recent)
         self.recent.copy_(torch.where(z.isfinite().all(), latest, self.recent))
-
-    def check(self, z: Tensor) -> None:
-        check_tensor("z", z)
-        if z.ndim != 2 or z.shape[1] != self.prior.dim or len(z) == 0:
-            raise ValueError(
-                f"z has to have shape (n, {self.prior.dim}) for this prior, with n >= 1, "
-                f"but has {tuple(z.shape)}."
-            )
 
     def extra_repr(self) -> str:
         return f"memory={self.memory}"

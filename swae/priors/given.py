@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.distributions import Distribution, Independent
 
-from .law import Prior
+from .law import ALL, Prior
 from .maps import within
 from .shapes import Uniform
 
@@ -66,14 +66,26 @@ class FromSamples(Prior):
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> Float[Tensor, "n d"]:
+        return self.sample_rows(n, ALL, generator, quasi, device=device, dtype=dtype)
+
+    def sample_rows(
+        self,
+        n: int,
+        rows: slice,
+        generator: torch.Generator | None = None,
+        quasi: bool = False,
+        *,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Float[Tensor, "m d"]:
         source = self.samples.device if generator is None else generator.device
         many = len(self.samples)
         if quasi:
             turn = torch.randint(n * many, (1,), generator=generator, device=source)
-            rows = (torch.arange(n, device=source) * many + turn) // n % many
+            chosen = (torch.arange(n, device=source)[rows] * many + turn) // n % many
         else:
-            rows = torch.randint(many, (n,), generator=generator, device=source)
-        return self.samples[rows.to(self.samples.device)].to(device, dtype)
+            chosen = torch.randint(many, (n,), generator=generator, device=source)[rows]
+        return self.samples[chosen.to(self.samples.device)].to(device, dtype)
 
     def contains(self, z: Float[Tensor, "*batch d"]) -> None:
         return None
@@ -170,16 +182,28 @@ class FromDistribution(Prior):
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> Float[Tensor, "n d"]:
+        return self.sample_rows(n, ALL, generator, quasi, device=device, dtype=dtype)
+
+    def sample_rows(
+        self,
+        n: int,
+        rows: slice,
+        generator: torch.Generator | None = None,
+        quasi: bool = False,
+        *,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Float[Tensor, "m d"]:
         if quasi and self.marginals is not None:
-            u = Uniform(self.dim).uniforms(n, generator, quasi, None, dtype)
+            u = Uniform(self.dim).uniforms(n, generator, quasi, None, dtype, rows)
             eps = torch.finfo(u.dtype).eps
             return self.marginals.icdf(u.clamp(eps, 1 - eps)).to(device, dtype)
         if generator is None:
-            return self.distribution.sample((n,)).to(device, dtype)
+            return self.distribution.sample((n,))[rows].to(device, dtype)
         with torch.random.fork_rng():
             seed = torch.randint(2**62, (), generator=generator, device=generator.device)
             torch.manual_seed(int(seed))
-            return self.distribution.sample((n,)).to(device, dtype)
+            return self.distribution.sample((n,))[rows].to(device, dtype)
 
     def contains(self, z: Float[Tensor, "*batch d"]) -> Bool[Tensor, "*batch"] | None:
         try:

@@ -4,12 +4,16 @@ __all__ = ["CubePrior", "Prior"]
 
 import abc
 import functools
+from typing import final
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from ..seeding import stream_seed
+
+ALL = slice(None)
+r"""Every row of a draw."""
 
 
 class Prior(nn.Module, abc.ABC):
@@ -56,6 +60,45 @@ class Prior(nn.Module, abc.ABC):
         Returns:
             The codes, with shape :math:`(n, d)`.
         """
+
+    def sample_rows(
+        self,
+        n: int,
+        rows: slice,
+        generator: torch.Generator | None = None,
+        quasi: bool = False,
+        *,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Float[Tensor, "m d"]:
+        r"""Draws some of the codes that :meth:`sample` would draw, and leaves the others out.
+
+        Of several processes with generators in the same state each can so make its own part of
+        one draw. The generator is left as by the whole draw. Here that is drawn and cut; a law
+        that can make less of it overrides this.
+
+        Arguments:
+            n: The number of codes of the whole draw.
+            rows: Which of them, a slice with a step > 0.
+            generator: The source of randomness; torch's global one if :py:`None`.
+            quasi: Whether the codes of the whole draw are spread evenly.
+            device: The device of the result.
+            dtype: The dtype of the result.
+
+        Returns:
+            The codes ``sample(n, generator, quasi)[rows]``, with shape :math:`(m, d)`.
+
+        Raises:
+            ValueError: If the whole draw has another shape than :math:`(n, d)`.
+        """
+
+        z = self.sample(n, generator, quasi, device=device, dtype=dtype)
+        if z.shape != (n, self.dim):
+            raise ValueError(
+                f"prior has to draw codes of shape {(n, self.dim)}, but {type(self).__name__} "
+                f"drew shape {tuple(z.shape)}."
+            )
+        return z[rows]
 
     @abc.abstractmethod
     def contains(self, z: Float[Tensor, "*batch d"]) -> Bool[Tensor, "*batch"] | None:
@@ -104,6 +147,7 @@ class CubePrior(Prior):
             The codes, with shape :math:`(*, d)`.
         """
 
+    @final
     def sample(
         self,
         n: int,
@@ -113,8 +157,20 @@ class CubePrior(Prior):
         device: torch.device | None = None,
         dtype: torch.dtype | None = None,
     ) -> Float[Tensor, "n d"]:
-        u = self.uniforms(n, generator, quasi, device, dtype)
-        return self.from_cube(u)
+        return self.from_cube(self.uniforms(n, generator, quasi, device, dtype))
+
+    @final
+    def sample_rows(
+        self,
+        n: int,
+        rows: slice,
+        generator: torch.Generator | None = None,
+        quasi: bool = False,
+        *,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Float[Tensor, "m d"]:
+        return self.from_cube(self.uniforms(n, generator, quasi, device, dtype, rows))
 
     def uniforms(
         self,
@@ -123,25 +179,37 @@ class CubePrior(Prior):
         quasi: bool,
         device: torch.device | None,
         dtype: torch.dtype | None,
-    ) -> Float[Tensor, "n k"]:
-        r"""Draws the points of the cube, independent or quasi-random."""
+        rows: slice = ALL,
+    ) -> Float[Tensor, "m k"]:
+        r"""Draws the points of the cube, independent or quasi-random, or some rows of them.
+
+        Of independent points all are drawn, for that is how a generator gets to the last; of
+        quasi-random ones nothing but the shift.
+        """
 
         device = device or torch.get_default_device()
         dtype = dtype or torch.get_default_dtype()
         source = device if generator is None else generator.device
-        rows = 1 if quasi else n
-        u = torch.rand(rows, self.cube_dim, generator=generator, device=source, dtype=dtype)
-        u = u.to(device)
+        drawn = 1 if quasi else n
+        u = torch.rand(drawn, self.cube_dim, generator=generator, device=source, dtype=dtype)
         if quasi:
-            return (sobol(n, self.cube_dim, device, dtype) + u).remainder(1)
+            points = sobol(*rows.indices(n), self.cube_dim, device, dtype)
+            return (points + u.to(device)).remainder(1)
+        u = u[rows].to(device)
         if self.stratified:
-            u[:, 0] = torch.arange(n, device=device, dtype=dtype) / n
+            u[:, 0] = torch.arange(n, device=device, dtype=dtype)[rows] / n
         return u
 
 
 @functools.lru_cache(maxsize=16)
-def sobol(n: int, dim: int, device: torch.device, dtype: torch.dtype) -> Float[Tensor, "n k"]:
-    r"""Returns the first n points of one scrambled Sobol sequence, the same at every call."""
+def sobol(
+    start: int, stop: int, step: int, dim: int, device: torch.device, dtype: torch.dtype
+) -> Float[Tensor, "m k"]:
+    r"""Returns points of one scrambled Sobol sequence, the same at every call."""
 
     engine = torch.quasirandom.SobolEngine(dim, scramble=True, seed=stream_seed(0, "sobol"))
-    return engine.draw(n, dtype=torch.float64).to(device, dtype)
+    if stop <= start:  # of which the engine knows nothing at its first point
+        return torch.empty(0, dim, device=device, dtype=dtype)
+    if start:
+        engine.fast_forward(start)
+    return engine.draw(stop - start, dtype=torch.float64)[::step].to(device, dtype)
