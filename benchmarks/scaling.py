@@ -12,11 +12,13 @@ with the ranks. It prints
 - the time that passes, which means something only while each rank has a core of its own.
 
 ``--collectives`` prints which collectives a step calls, and their bytes. ``--one-of 1024`` starts
-no ranks: it measures the penalty's work of one of so many in this process, on as many codes as
-they would have together, and states the bytes.
+no ranks: it measures the penalty's work of the first of so many in this process, to which random
+numbers come where it would receive the others', and states the bytes. What it would take to
+receive them is left out, and so is one gathering of 24 bytes a rank.
 """
 
 import argparse
+import functools
 import os
 import statistics
 import subprocess
@@ -33,8 +35,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+import swae.distributed
+import swae.sliced
 from benchmarks.timing import machine
 from swae import Autoencoder, Normal, SlicedWassersteinLoss
+from swae.distributed import Ranks
 from swae.networks import build
 from swae.seeding import stream
 from swae.training import make_optimizer
@@ -42,7 +47,7 @@ from swae.training import make_optimizer
 STEPS, FIRST = 30, 5
 r"""The steps that are measured, and those before them."""
 
-CALLS = ("all_gather", "reduce_scatter", "all_reduce")
+CALLS = ("all_gather", "reduce_scatter", "all_reduce", "all_to_all_single")
 r"""The collectives that are counted."""
 
 
@@ -61,8 +66,8 @@ class Losses(nn.Module):
 def counted(ranks: int) -> Iterator[list[tuple[str, int, float]]]:
     r"""Keeps the collectives that are called from Python, and the bytes a rank receives in each.
 
-    Of a gathering these are the other ranks' parts, of a sum of which each keeps a part as much,
-    and of a sum for all twice that, as algorithms do that send no byte in vain.
+    Of a gathering and an exchange these are the other ranks' parts, of a sum of which each keeps
+    a part as much, and of a sum for all twice that, as algorithms do that send no byte in vain.
     """
 
     calls: list[tuple[str, int, float]] = []
@@ -71,6 +76,8 @@ def counted(ranks: int) -> Iterator[list[tuple[str, int, float]]]:
         def counted_call(first: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - any call
             if name == "all_reduce":
                 received = 2 * (ranks - 1) * first.nbytes // ranks
+            elif name == "all_to_all_single":
+                received = first.nbytes - args[1][dist.get_rank()] * first.itemsize
             else:  # a part for, or of, each rank; here or there it is first
                 received = (ranks - 1) * (first[0] if name == "all_gather" else first).nbytes
             before = time.process_time()
@@ -169,19 +176,48 @@ def measure(args: argparse.Namespace, rank: int, ranks: int, folder: Path) -> No
 
 
 def one_of(args: argparse.Namespace, ranks: int, steps: int = 7) -> None:
-    r"""Measures the work of one rank of many, which has all codes and its share of directions."""
+    r"""Measures the work of the first of many ranks, which no other one sends anything."""
 
     torch.set_num_threads(1)
-    step, own = penalty_step(ranks * args.rows, args.dim, -(-args.slices // ranks)), []
-    for i in range(steps):
-        before = time.process_time()
-        step(i)
-        own.append(time.process_time() - before)
-    received = 2 * (ranks - 1) * args.rows * args.dim * 4
+    step, own = penalty_step(args.rows, args.dim, args.slices), []
+    with first_of(ranks, args.rows) as received:
+        for i in range(steps):
+            received.clear()
+            before = time.process_time()
+            step(i)
+            own.append(time.process_time() - before)
     print(
-        f"{ranks:>5}  {ranks * args.rows:>9,}  {received:>11,} bytes  "
-        f"{statistics.median(own[2:]) * 1e3:.1f} ms of own work"
+        f"{ranks:>5}  {ranks * args.rows:>9,}  {sum(received):>11,} bytes  "
+        f"{statistics.median(own[2:]) * 1e3:.1f} ms of own work",
+        flush=True,
     )
+
+
+@contextmanager
+def first_of(ranks: int, rows: int) -> Iterator[list[int]]:
+    r"""Has a penalty work as the first of so many ranks would; keeps the bytes that it is sent."""
+
+    received: list[int] = []
+
+    @functools.lru_cache(maxsize=8)
+    def numbers(n: int) -> Tensor:
+        return torch.randn(n)
+
+    def exchanged(x: Tensor, sent: list[int], parts: list[int], _: Ranks) -> Tensor:
+        received.append((sum(parts) - parts[0]) * x.itemsize)
+        return numbers(sum(parts))
+
+    def met(*args: Any, **_: Any) -> tuple[Ranks, torch.Generator]:  # noqa: ANN401 - any call
+        group = dist.ProcessGroup(0, ranks) if ranks > 1 else None
+        return Ranks(0, (rows,) * ranks, group), args[2]
+
+    patches = (
+        mock.patch.object(swae.sliced, "meet_drawing", met),
+        mock.patch.object(swae.distributed, "swapped", exchanged),
+        mock.patch.object(dist, "all_reduce"),
+    )
+    with patches[0], patches[1], patches[2]:
+        yield received
 
 
 def main() -> None:

@@ -18,15 +18,16 @@ would lead to codes that match the prior within each part, which is more than is
   process: from a generator in the same state everywhere, or, where none is given, from a seed of
   rank 0. Of the samples each rank makes as many rows :math:`q_r` as it has codes.
 - **Exchange.** What rank :math:`s` sorts are numbers, :math:`\theta_{(s)}^\top z`, of the codes
-  of all. Rank :math:`r` projects its rows along all directions and sends each rank what it sorts,
+  of all. Rank :math:`r` projects its rows along all directions, and gets what it sorts from each,
 
-  .. math:: z_r \theta = (z_r \theta_{(1)}, \dots, z_r \theta_{(R)}) \; \longmapsto \;
-      z \theta_{(s)} = (z_1 \theta_{(s)}; \dots; z_R \theta_{(s)}) ,
+  .. math:: \theta^\top z_r = (\theta_{(1)}^\top z_r; \dots; \theta_{(R)}^\top z_r)
+      \; \longmapsto \;
+      \theta_{(r)}^\top z = (\theta_{(r)}^\top z_1, \dots, \theta_{(r)}^\top z_R) ,
 
-  and so the samples of the prior. So it projects :math:`M_r` rows, receives
-  :math:`(M - M_s) L_s` numbers for codes, and sorts :math:`M L_s`. With equal parts and directions
-  these are less than :math:`M_r L` and just so many: the same for any number of ranks, while the
-  batch grows with it and :math:`R \leq L`. A rank beyond the :math:`L`-th has nothing to sort.
+  and the samples of the prior likewise. So it projects :math:`M_r` codes, receives
+  :math:`(M - M_r) L_r` numbers of them, and sorts :math:`M L_r`. With equal parts the one is less
+  than :math:`M_r L`, the other just so many: the same for any number of ranks, while the batch
+  grows with it and :math:`R \leq L`. A rank beyond the :math:`L`-th has nothing to sort.
 - **Gather.** A penalty that looks at the codes themselves, by classes or beside those remembered,
   gets :math:`z = (z_1, \dots, z_R)` in the order of the ranks, all of it on each.
 
@@ -66,8 +67,8 @@ __all__ = [
 ]
 
 import hashlib
-import math
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Literal, cast, final
 
 import torch
@@ -114,16 +115,16 @@ class Ranks:
 
         return x if self.group is None else cast(Tensor, Gather.apply(x, self))
 
-    def exchange(self, x: Float[Tensor, "n l"], times: int = 1) -> Float[Tensor, "m k"]:
+    def exchange(self, x: Float[Tensor, "l n"], times: int = 1) -> Float[Tensor, "k m"]:
         r"""Swaps all directions of own rows for own directions of all rows, with a gradient.
 
         Arguments:
-            x: The values :math:`z_r \theta` of this rank's rows, as :meth:`part` cuts them, with
-                shape :math:`(t M_r, L)`.
+            x: The values :math:`\theta^\top z_r` of this rank's rows, as :meth:`part` cuts them,
+                with shape :math:`(L, t M_r)`.
             times: How many rows :math:`t` there are for one of the batch.
 
         Returns:
-            The values :math:`z \theta_{(r)}` of all rows, with shape :math:`(t M, L_r)`.
+            The values :math:`\theta_{(r)}^\top z` of all rows, with shape :math:`(L_r, t M)`.
         """
 
         return x if self.group is None else cast(Tensor, Exchange.apply(x, self, times))
@@ -349,32 +350,32 @@ class Scatter(torch.autograd.Function):
 
 @final
 class Exchange(torch.autograd.Function):
-    r"""All columns of own rows against own columns of all rows, which pulls back to the return."""
+    r"""All directions of own rows for own directions of all rows, pulled back to the return."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, ranks: Ranks, times: int) -> Tensor:  # noqa: ANN401 - torch's, untyped
-        ctx.ranks, ctx.times, ctx.columns = ranks, times, x.shape[1]
-        sent, received = counts(ranks, times, x.shape[1])
-        flat = swapped(by_owner(x.detach(), len(ranks.sizes)), sent, received, ranks)
-        return flat.view(times * ranks.rows, ranks.slices(x.shape[1])[ranks.rank])
+        ctx.ranks, ctx.times, ctx.slices = ranks, times, len(x)
+        rows, share = [times * m for m in ranks.sizes], ranks.slices(len(x))
+        own = share[ranks.rank]
+        sent, received = [k * x.shape[1] for k in share], [own * n for n in rows]
+        return joined(swapped(x.detach().flatten(), sent, received, ranks), rows, own)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None]:  # noqa: ANN401 - torch's, untyped
-        back = Return.apply(g, ctx.ranks, ctx.times, ctx.columns)
-        return cast(Tensor, back), None, None
+        return cast(Tensor, Return.apply(g, ctx.ranks, ctx.times, ctx.slices)), None, None
 
 
 @final
 class Return(torch.autograd.Function):
-    r"""Own columns of all rows against all columns of own rows, which pulls back to exchanging."""
+    r"""Own directions of all rows for all directions of own rows, pulled back to the exchange."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, ranks: Ranks, times: int, columns: int) -> Tensor:  # noqa: ANN401 - torch's, untyped
+    def forward(ctx: Any, x: Tensor, ranks: Ranks, times: int, slices: int) -> Tensor:  # noqa: ANN401 - torch's, untyped
         ctx.ranks, ctx.times = ranks, times
-        received, sent = counts(ranks, times, columns)
-        flat = swapped(x.detach().flatten(), sent, received, ranks)
-        rows = times * ranks.sizes[ranks.rank]
-        return from_owners(flat, len(ranks.sizes), (rows, columns))
+        rows, share = [times * m for m in ranks.sizes], ranks.slices(slices)
+        own = rows[ranks.rank]
+        sent, received = [len(x) * n for n in rows], [k * own for k in share]
+        return swapped(apart(x.detach(), rows), sent, received, ranks).view(slices, own)
 
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor, None, None, None]:  # noqa: ANN401 - torch's, untyped
@@ -397,14 +398,6 @@ class Total(torch.autograd.Function):
         return cast(Tensor, Total.apply(g, ctx.group)), None
 
 
-def counts(ranks: Ranks, times: int, columns: int) -> tuple[list[int], list[int]]:
-    r"""Returns how many numbers an exchange sends to each rank, and receives from each."""
-
-    share = ranks.slices(columns)
-    rows = [times * m for m in ranks.sizes]
-    return [rows[ranks.rank] * k for k in share], [n * share[ranks.rank] for n in rows]
-
-
 def swapped(x: Tensor, sent: list[int], received: list[int], ranks: Ranks) -> Tensor:
     r"""Sends so many numbers to each rank, in their order, and returns those from each."""
 
@@ -413,33 +406,34 @@ def swapped(x: Tensor, sent: list[int], received: list[int], ranks: Ranks) -> Te
     return value
 
 
-def by_owner(x: Float[Tensor, "n l"], ranks: int) -> Float[Tensor, " nl"]:
-    r"""Lays out columns by the rank that each is for, row by row within a rank's.
+def joined(x: Float[Tensor, " km"], widths: list[int], k: int) -> Float[Tensor, "k m"]:
+    r"""Puts blocks of k rows, of these widths and one after the other in memory, side by side."""
 
-    The first ranks have one column more than the others, so that these are two blocks.
-    """
+    groups = alike(widths)
+    parts = x.split([n * k * width for n, width in groups])
+    blocks = [
+        part.view(n, k, width).transpose(0, 1).flatten(1)
+        for part, (n, width) in zip(parts, groups, strict=True)
+    ]
+    return torch.cat(blocks, dim=1) if len(blocks) > 1 else blocks[0]
 
-    few, more = divmod(x.shape[1], ranks)
-    first, others = x.split((more * (few + 1), (ranks - more) * few), dim=1)
-    blocks = (first.unflatten(1, (more, few + 1)), others.unflatten(1, (ranks - more, few)))
-    return torch.cat([block.transpose(0, 1).flatten() for block in blocks])
+
+def apart(x: Float[Tensor, "k m"], widths: list[int]) -> Float[Tensor, " km"]:
+    r"""Lays out blocks of columns one after the other, which :func:`joined` puts side by side."""
+
+    groups = alike(widths)
+    parts = x.split([n * width for n, width in groups], dim=1)
+    blocks = [
+        part.unflatten(1, group).transpose(0, 1).flatten()
+        for part, group in zip(parts, groups, strict=True)
+    ]
+    return torch.cat(blocks) if len(blocks) > 1 else blocks[0]
 
 
-def from_owners(
-    x: Float[Tensor, " nl"], ranks: int, shape: tuple[int, int]
-) -> Float[Tensor, "n l"]:
-    r"""Lays out by rows and columns what :func:`by_owner` has laid out by ranks."""
+def alike(widths: list[int]) -> list[tuple[int, int]]:
+    r"""Counts neighbours of the same width, which one copy moves: many ranks make few of them."""
 
-    few, more = divmod(shape[1], ranks)
-    blocks = ((more, shape[0], few + 1), (ranks - more, shape[0], few))
-    parts = x.split([math.prod(block) for block in blocks])
-    return torch.cat(
-        [
-            part.view(block).transpose(0, 1).flatten(1)
-            for part, block in zip(parts, blocks, strict=True)
-        ],
-        dim=1,
-    )
+    return [(len(list(group)), width) for width, group in groupby(widths)]
 
 
 def padded(x: Tensor, n: int) -> Tensor:

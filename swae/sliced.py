@@ -134,8 +134,7 @@ def mean_of_slices(
         return x.sum() + y.sum()
     rows = max(1, CHUNK // (x.shape[1] + y.shape[1]))
     parts = zip(x.split(rows), y.split(rows), strict=True)
-    values = [wasserstein_1d(a.contiguous(), b.contiguous(), p) for a, b in parts]
-    return torch.cat(values).sum() / slices
+    return torch.cat([wasserstein_1d(a, b, p) for a, b in parts]).sum() / slices
 
 
 def check_shapes(x: Tensor, y: Tensor, projections: Tensor) -> None:
@@ -329,8 +328,9 @@ class SlicedWassersteinLoss(nn.Module):
         )
         if ranks.group is None:
             return sliced_wasserstein(z, samples, theta, self.p)
-        x, y = ranks.exchange(z @ theta), ranks.exchange(samples @ theta, times)
-        return ranks.total(mean_of_slices(x.mT, y.mT, self.p, theta.shape[1]))
+        x = ranks.exchange(theta.mT @ z.mT)
+        y = ranks.exchange(theta.mT @ samples.mT, times)
+        return ranks.total(mean_of_slices(x, y, self.p, theta.shape[1]))
 
     @torch.no_grad()
     def directions(

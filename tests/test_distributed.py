@@ -21,7 +21,7 @@ from swae import Autoencoder, SlicedWassersteinLoss, Uniform
 from swae.checkpoint import checkpoints
 from swae.cli import main
 from swae.data import ArrayBatches, LoaderBatches, PartBatches, as_samples
-from swae.distributed import ALONE, Ranks, by_owner, check_group, from_owners, meet
+from swae.distributed import ALONE, Ranks, apart, check_group, joined, meet
 from swae.launching import code_of, environments, launch, place_of
 from swae.manifest import read_folder
 from swae.training import check_ranks
@@ -188,14 +188,13 @@ def test_a_process_by_itself_has_nothing_done_to_its_tensors():
     assert ALONE.directions(x) == (x, 1.0)
 
 
-@pytest.mark.parametrize(("columns", "ranks"), [(7, 3), (8, 4), (2, 5), (1, 1)])
-def test_columns_are_laid_out_by_owner_and_back(columns, ranks):
-    x, slices = torch.rand(5, columns), Ranks(0, (5,) * ranks).slices(columns)
-    laid = by_owner(x, ranks)
-    parts = x.split(slices, dim=1)
-    assert len(parts) == ranks
-    assert torch.equal(laid, torch.cat([part.flatten() for part in parts]))
-    assert torch.equal(from_owners(laid, ranks, (5, columns)), x)
+@pytest.mark.parametrize("widths", [[5], [3, 3, 3], [3, 3, 2, 2], [5, 0, 23, 12], [0, 0, 1]])
+@pytest.mark.parametrize("k", [0, 1, 4])
+def test_blocks_are_put_side_by_side_and_apart(widths, k):
+    x = torch.rand(k, sum(widths))
+    laid = torch.cat([block.flatten() for block in x.split(widths, dim=1)])
+    assert torch.equal(apart(x, widths), laid)
+    assert torch.equal(joined(laid, widths, k), x)
 
 
 def test_parts_cover_a_draw():
