@@ -120,13 +120,16 @@ def timed(step: Callable[[int], None], ranks: int) -> dict[str, Any]:
     }
 
 
-def penalty_step(rows: int, dim: int, slices: int) -> Callable[[int], None]:
+def penalty_step(rows: int, dim: int, slices: int, *, null: bool = False) -> Callable[[int], None]:
     penalty = SlicedWassersteinLoss(Normal(dim), slices, slices="orthogonal")
     z = torch.randn(rows, dim, requires_grad=True)
 
     def step(i: int) -> None:
         z.grad = None
-        penalty(z, stream(0, "penalty", i)).backward()
+        if null:
+            penalty.null(z, generator=stream(0, "null", i))
+        else:
+            penalty(z, stream(0, "penalty", i)).backward()
 
     return step
 
@@ -179,7 +182,7 @@ def one_of(args: argparse.Namespace, ranks: int, steps: int = 7) -> None:
     r"""Measures the work of the first of many ranks, which no other one sends anything."""
 
     torch.set_num_threads(1)
-    step, own = penalty_step(args.rows, args.dim, args.slices), []
+    step, own = penalty_step(args.rows, args.dim, args.slices, null=args.null), []
     with first_of(ranks, args.rows) as received:
         for i in range(steps):
             received.clear()
@@ -228,6 +231,7 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=400, help="Directions.")
     parser.add_argument("--collectives", action="store_true", help="Print each collective.")
     parser.add_argument("--one-of", type=int, nargs="+", help="Work of one of so many ranks.")
+    parser.add_argument("--null", action="store_true", help="Work of the null, with --one-of.")
     parser.add_argument("--as-rank", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.as_rank:

@@ -140,11 +140,6 @@ class Ranks:
 
         return x.mean(dim=0) if self.group is None else self.total(x.sum(dim=0)) / self.rows
 
-    def own(self, x: Float[Tensor, "m *rest"]) -> Float[Tensor, "n *rest"]:
-        r"""Returns this rank's rows of what was gathered."""
-
-        return x if self.group is None else x.split(self.sizes)[self.rank]
-
     def total(self, x: Tensor) -> Tensor:
         r"""Returns the sum over the ranks, with a gradient."""
 

@@ -17,6 +17,8 @@ import ranks as cases
 import torch
 from safetensors.torch import load_file
 
+import swae.sliced
+from benchmarks.scaling import first_of
 from swae import Autoencoder, SlicedWassersteinLoss, Uniform
 from swae.checkpoint import checkpoints
 from swae.cli import main
@@ -24,6 +26,7 @@ from swae.data import ArrayBatches, LoaderBatches, PartBatches, as_samples
 from swae.distributed import ALONE, Ranks, apart, check_group, joined, meet
 from swae.launching import code_of, environments, launch, place_of
 from swae.manifest import read_folder
+from swae.penalties.queued import QueuedSlicedWasserstein
 from swae.training import check_ranks
 
 SCRIPT = Path(cases.__file__)
@@ -183,7 +186,7 @@ def test_a_group_is_a_group_or_a_word():
 def test_a_process_by_itself_has_nothing_done_to_its_tensors():
     x = torch.rand(3, 2)
     assert meet(None, together=True) is None
-    assert ALONE.gather(x) is ALONE.own(x) is ALONE.total(x) is x
+    assert ALONE.gather(x) is ALONE.total(x) is x
     assert ALONE.exchange(x) is x
     assert ALONE.directions(x) == (x, 1.0)
 
@@ -195,6 +198,32 @@ def test_blocks_are_put_side_by_side_and_apart(widths, k):
     laid = torch.cat([block.flatten() for block in x.split(widths, dim=1)])
     assert torch.equal(apart(x, widths), laid)
     assert torch.equal(joined(laid, widths, k), x)
+
+
+@pytest.mark.parametrize("ranks", [2, 5, 50])
+def test_a_ranks_part_does_not_grow_with_the_ranks(ranks, monkeypatch):
+    """Of 50 directions and 20 rows a rank: what it is sent, projects, draws and sorts."""
+    drawn, compared = [], []
+    from_cube, distance = Uniform.from_cube, swae.sliced.wasserstein_1d
+
+    def drawing(prior, u):
+        drawn.append(u.shape)
+        return from_cube(prior, u)
+
+    def comparing(x, y, p):
+        compared.append((x.shape, y.shape))
+        return distance(x, y, p)
+
+    monkeypatch.setattr(Uniform, "from_cube", drawing)
+    monkeypatch.setattr(swae.sliced, "wasserstein_1d", comparing)
+    z = torch.rand(20, 3, requires_grad=True)
+    with first_of(ranks, 20) as received:
+        SlicedWassersteinLoss(Uniform(3), 50, oversampling=2)(z, cases.draws("p")).backward()
+    assert drawn == [(40, 3)]
+    assert compared == [((50 // ranks, 20 * ranks), (50 // ranks, 40 * ranks))]
+    share = (ranks - 1) / ranks * 20 * 50 * 4
+    assert received == pytest.approx([share, 2 * share, share])
+    assert z.grad.shape == z.shape
 
 
 def test_parts_cover_a_draw():
@@ -443,7 +472,9 @@ class Own(torch.nn.Module):
 def test_what_ranks_can_not_do():
     layers = torch.nn.Linear(3, 2), torch.nn.Linear(2, 3)
     known = Autoencoder(*layers, SlicedWassersteinLoss(Uniform(2)), "mse", "linear")
+    queued = QueuedSlicedWasserstein(Uniform(2))
     check_ranks(known, 2)
+    check_ranks(Autoencoder(*layers, queued, "mse", "linear"), 2)
     check_ranks(Autoencoder(*layers, Own(), "mse", "linear"), 1)
     with pytest.raises(ValueError, match="Several ranks want a penalty that matches the codes"):
         check_ranks(Autoencoder(*layers, Own(), "mse", "linear"), 2)
