@@ -22,6 +22,9 @@ classes would shrink to points. So each is matched together with its latest code
 batches, :math:`K = \max(M, n_c)` in all, of which only the batch's have a gradient. The gradient
 is taken :math:`K / n_c` times, so that each code is pulled as strongly as in a mean over the
 batch's. What is remembered starts as samples of :math:`q_c`.
+
+Of several ranks (:mod:`swae.distributed`) each gathers and remembers the codes of all, and sorts
+them along its own directions.
 """
 
 __all__ = ["ConditionalSlicedWasserstein"]

@@ -15,6 +15,9 @@ A picture (:class:`FromPicture`) has such a map. The other laws of a user's own
 (:class:`FromSamples`, :class:`FromFunction`, most of :class:`FromDistribution`) have none and say
 so with ``cube_dim = None``. Samples are spread evenly all the same; a function and a distribution
 are drawn independently, whatever is asked for.
+
+Several processes that share a draw each make rows of it (``sample_rows``): of a Sobol set the
+points with these numbers, and of a law without a map, where there is no other way, a cut.
 """
 
 __all__ = [
