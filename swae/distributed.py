@@ -11,14 +11,14 @@ of :math:`SW(z_r, q)`, each of which is larger by its own, :math:`R` times large
 samples, so with more devices :math:`\lambda` would weigh ever more of it, and the gradient
 would lead to codes that match the prior within each part, which is more than is asked. So:
 
-- **Share out.** The penalty is a mean over :math:`L` directions. Rank :math:`s` sorts along its
-  own :math:`L_s` of them alone, :math:`\theta_{(s)}` of :math:`\theta`, and the value is the sum
-  :math:`P = \sum_s P_s`, on every rank.
+- **Share out.** The penalty is a mean over :math:`L` directions :math:`\theta`. Rank :math:`r`
+  sorts along :math:`L_r` of them alone, :math:`\theta_{(r)}`, and the value is the sum
+  :math:`P = \sum_r P_r`, on every rank.
 - **Draw alike.** Each has the same directions, and the samples of the prior are as many as for one
   process: from a generator in the same state everywhere, or, where none is given, from a seed of
-  rank 0. Of the samples each rank makes as many rows :math:`q_r` as it has codes.
-- **Exchange.** What rank :math:`s` sorts are numbers, :math:`\theta_{(s)}^\top z`, of the codes
-  of all. Rank :math:`r` projects its rows along all directions, and gets what it sorts from each,
+  rank 0. Each makes its own rows of those samples, as it has its own of the codes.
+- **Exchange.** What rank :math:`r` sorts are numbers, :math:`\theta_{(r)}^\top z`, of the codes of
+  all. Each projects its rows along all directions, and gets what it sorts from the others,
 
   .. math:: \theta^\top z_r = (\theta_{(1)}^\top z_r; \dots; \theta_{(R)}^\top z_r)
       \; \longmapsto \;
@@ -33,17 +33,17 @@ would lead to codes that match the prior within each part, which is more than is
 
 **Gradients.** Each operation here is the derivative of what all ranks hold together: an exchange
 is pulled back to the one that returns each number to where it came from, gathering to a sum over
-ranks of which each keeps its rows, a sum over ranks to a sum over ranks.
-So a backward pass on every rank computes, for its own parameters, the gradient of
-:math:`\sum_s \mathcal{L}_s`, the values of all ranks added. All of them being the global
-:math:`\mathcal{L}`, this is :math:`R \nabla_{\theta_r} \mathcal{L}`, where :math:`\theta_r` is
-the parameters' copy on rank :math:`r`. DDP, and with it Fabric, Lightning and Accelerate, divides
-the sum of the ranks' gradients by :math:`R`,
+ranks of which each keeps its rows, a sum over ranks to a sum over ranks. So a backward pass on
+every rank computes, for its own parameters, the gradient of :math:`\sum_s \mathcal{L}_s`, the
+values of all ranks added. All of them being the global :math:`\mathcal{L}`, this is
+:math:`R \nabla_{w_r} \mathcal{L}`, where :math:`w_r` is the parameters' copy on rank :math:`r`.
+DDP, and with it Fabric, Lightning and Accelerate, divides the sum of the ranks' gradients by
+:math:`R`,
 
-.. math:: \frac{1}{R} \sum_r R \, \nabla_{\theta_r} \mathcal{L} = \nabla_\theta \mathcal{L} ,
+.. math:: \frac{1}{R} \sum_r R \, \nabla_{w_r} \mathcal{L} = \nabla_w \mathcal{L} ,
 
 which is one process's gradient. Nothing is to be multiplied there. Whoever adds gradients without
-dividing has :math:`R \nabla_\theta \mathcal{L}`, and divides by :math:`R`. For a mean over samples
+dividing has :math:`R \nabla_w \mathcal{L}`, and divides by :math:`R`. For a mean over samples
 the same convention makes of a rank's own mean :math:`R M_r / M` times its gradient: its share of
 the rows, so that a smaller last batch, cut unevenly, is exact, and an empty part too.
 
@@ -148,8 +148,8 @@ class Ranks:
     def directions(self, theta: Float[Tensor, "d l"]) -> tuple[Float[Tensor, "d k"], float]:
         r"""Returns this rank's directions, and their share of all.
 
-        With more ranks than directions some have none; they are given one that counts as nothing,
-        so that all do the same.
+        For a penalty that gathers. With more ranks than directions some have none; they are given
+        one that counts as nothing, so that all do the same.
         """
 
         if self.group is None:
