@@ -7,14 +7,17 @@ import stat
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from swae.cli import main
 from swae.commands.fit import check_rows
+from swae.distributed import is_lost_rank
 from swae.launching import MEETING, environments, loopback
 
 ROOT = Path(__file__).parent.parent
@@ -179,3 +182,22 @@ def test_rows_are_counted_once_the_data_are_there():
     check_rows(50, 50)
     with pytest.raises(ValueError, match="ask for 60 processes, but a batch has 50 samples"):
         check_rows(60, 50)
+
+
+# ----- what backends say of a rank that is lost; of gloo's, tests/ranks.py has the real one
+
+
+def message_of(make):
+    with pytest.raises(RuntimeError) as caught:
+        make()
+    return caught.value
+
+
+def test_a_store_that_nobody_comes_to_tells_of_a_lost_rank(tmp_path):
+    soon = timedelta(milliseconds=50)
+    for store in (
+        dist.FileStore(str(tmp_path / "meeting"), 2),
+        dist.TCPStore("127.0.0.1", 0, 2, is_master=True, wait_for_workers=False),
+    ):
+        assert is_lost_rank(message_of(lambda store=store: store.wait(["other"], soon)))
+    assert not is_lost_rank(message_of(lambda: torch.zeros(2) @ torch.zeros(3)))
