@@ -442,10 +442,11 @@ def padded(x: Tensor, n: int) -> Tensor:
 def is_lost_rank(error: BaseException) -> bool:
     r"""Tells whether an error says that another rank has ended, or does not answer.
 
-    Backends raise what they like: gloo a bare RuntimeError that names its source file.
+    Stores and NCCL have classes for it. Gloo raises a bare RuntimeError that names its source
+    file, and so does a store in a file, which says what it waited for no longer.
     """
 
-    words = ("gloo/transport", "by peer", "nccl", "tcpstore")
+    words = ("gloo/transport", "by peer", "nccl", "tcpstore", "wait timeout")
     return isinstance(error, dist.DistError) or (
         isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
     )

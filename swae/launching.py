@@ -26,6 +26,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -72,6 +73,9 @@ def place_of(environment: Mapping[str, str]) -> Place | None:
     return Place(rank, int(environment.get("LOCAL_RANK", rank)), world) if world > 1 else None
 
 
+ASKING = (signal.SIGTERM, signal.SIGINT)
+r"""The signals by which an end is asked for."""
+
 SAVING = 60.0
 r"""The seconds that rank 0 has to write what it kept, when it is asked to end."""
 
@@ -98,7 +102,9 @@ def launch(command: Sequence[str], devices: int, nodes: int = 1) -> int:
     def ask(signum: int, frame: FrameType | None) -> None:
         asked.append(signum)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    # What the caller has chosen to be ignored, as nohup or a shell in the background, stays so.
+    asking = [n for n in ASKING if signal.getsignal(n) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, ask) for number in asking}
     try:
         with TemporaryDirectory(prefix="swae-", ignore_cleanup_errors=True) as folder:
             try:
@@ -214,15 +220,32 @@ def end(ranks: Sequence[subprocess.Popen[bytes]], grace: float) -> None:
 
 
 def watch_launcher() -> None:
-    r"""Ends this process when the one that started it has gone, in whatever call it waits."""
+    r"""Ends this process when the one that started it has gone, in whatever call it waits.
+
+    It may have gone already. What it can't clear up any more is done here.
+    """
 
     launcher = os.environ.get(LAUNCHER)
-    if launcher is None or int(launcher) != os.getppid():
+    if launcher is None:
         return
 
     def watch() -> None:
         while os.getppid() == int(launcher):
             time.sleep(0.5)
+        remove_meeting()
         os._exit(143)
 
-    threading.Thread(target=watch, daemon=True, name="swae-launcher").start()
+    if os.getppid() == int(launcher):
+        threading.Thread(target=watch, daemon=True, name="swae-launcher").start()
+    else:
+        print("swae: the process that started this rank has ended, so it ends.", file=sys.stderr)
+        watch()
+
+
+def remove_meeting() -> None:
+    r"""Removes where ranks met: the file, and its folder if nothing else is there."""
+
+    if meeting := os.environ.get(MEETING):
+        with suppress(OSError):
+            Path(meeting).unlink(missing_ok=True)
+            Path(meeting).parent.rmdir()

@@ -7,14 +7,17 @@ import stat
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 
 from swae.cli import main
 from swae.commands.fit import check_rows
+from swae.distributed import is_lost_rank
 from swae.launching import MEETING, environments, loopback
 
 ROOT = Path(__file__).parent.parent
@@ -121,6 +124,76 @@ def test_gloo_listens_on_loopback_unless_told_otherwise(monkeypatch, chosen):
         assert one.get("GLOO_SOCKET_IFNAME") == (None if chosen else loopback())
 
 
+# ----- who has gone, and what is ignored
+
+WAITING = """
+import os, signal, sys, time
+from swae.launching import launch
+{before}
+exit(launch([sys.executable, "-c", {code!r}], 2))
+"""
+
+
+def launched(code, before=""):
+    return subprocess.Popen(
+        [sys.executable, "-c", WAITING.format(code=code, before=before)],
+        env=ENV,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_a_launcher_that_is_killed_leaves_nothing(tmp_path):
+    code = f"""
+import os, time
+from swae.launching import watch_launcher
+watch_launcher()
+open(os.environ["SWAE_MEETING"], "w").close()
+open({str(tmp_path)!r} + "/" + os.environ["RANK"], "w").write(os.environ["SWAE_MEETING"])
+time.sleep(120)
+"""
+    launcher = launched(code)
+    paths = [tmp_path / "0", tmp_path / "1"]
+    until(lambda: all(path.exists() and path.read_text() for path in paths))
+    folder = Path(paths[0].read_text()).parent
+    assert folder.exists()
+    launcher.kill()
+    launcher.communicate(timeout=60)  # ranks have its stderr, so that it ends with the last
+    assert not folder.exists()
+
+
+def test_a_launcher_that_has_gone_before_it_is_watched():
+    ended = subprocess.run(
+        [sys.executable, "-c", "from swae.launching import watch_launcher as w; w(); print(1)"],
+        env={**ENV, "SWAE_LAUNCHER": "999999999"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stdout) == (143, "")
+    assert ended.stderr == "swae: the process that started this rank has ended, so it ends.\n"
+
+
+def test_what_was_ignored_stays_so(tmp_path):
+    """As SIGINT under nohup, or of a shell's background."""
+    code = f"""
+import os, signal, time
+open({str(tmp_path)!r} + "/" + os.environ["RANK"], "w").write(repr(signal.getsignal(2)))
+while not os.path.exists({str(tmp_path / "go")!r}):
+    time.sleep(0.05)
+"""
+    launcher = launched(code, "signal.signal(signal.SIGINT, signal.SIG_IGN)")
+    paths = [tmp_path / "0", tmp_path / "1"]
+    until(lambda: all(path.exists() and path.read_text() for path in paths))
+    launcher.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    (tmp_path / "go").touch()
+    _, said = launcher.communicate(timeout=60)
+    assert launcher.returncode == 0, said
+    assert all("SIG_IGN" in path.read_text() for path in paths)
+
+
 # ----- ranks that can't be, refused before one is started
 
 
@@ -179,3 +252,22 @@ def test_rows_are_counted_once_the_data_are_there():
     check_rows(50, 50)
     with pytest.raises(ValueError, match="ask for 60 processes, but a batch has 50 samples"):
         check_rows(60, 50)
+
+
+# ----- what backends say of a rank that is lost; of gloo's, tests/ranks.py has the real one
+
+
+def message_of(make):
+    with pytest.raises(RuntimeError) as caught:
+        make()
+    return caught.value
+
+
+def test_a_store_that_nobody_comes_to_tells_of_a_lost_rank(tmp_path):
+    soon = timedelta(milliseconds=50)
+    for store in (
+        dist.FileStore(str(tmp_path / "meeting"), 2),
+        dist.TCPStore("127.0.0.1", 0, 2, is_master=True, wait_for_workers=False),
+    ):
+        assert is_lost_rank(message_of(lambda store=store: store.wait(["other"], soon)))
+    assert not is_lost_rank(message_of(lambda: torch.zeros(2) @ torch.zeros(3)))
