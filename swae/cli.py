@@ -5,7 +5,8 @@ Every flag of ``swae fit`` that configures a model is made from the signature of
 names, which beats the preset. The list of commands is told without importing torch.
 
 Exit codes: 0 well; 2 usage or configuration; 3 bad data; 4 diverged; 5 storage; 6 out of memory;
-130 interrupted; 143 terminated. A message is a sentence; ``--debug`` adds the traceback.
+129 hung up, as by a terminal that is closed; 130 interrupted; 143 terminated. A message is a
+sentence; ``--debug`` adds the traceback.
 """
 
 __all__ = ["main"]
@@ -61,12 +62,20 @@ GOES_ON = {
 r"""What to do after an interruption of a command that keeps what it has done."""
 
 
-ENDING = (signal.SIGTERM, signal.SIGINT)
-r"""The signals that end a command."""
+WORDS = {
+    signal.SIGTERM: "terminated",
+    signal.SIGINT: "interrupted",
+    signal.SIGHUP: "hung up",
+}
+r"""The signals that end a command, and what it says of them."""
 
 
-class Terminated(BaseException):
-    r"""SIGTERM was received."""
+class EndedError(BaseException):
+    r"""A signal was received that ends a command."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signal.Signals(signum)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"swae: there is no command {words[0]!r}.{hint}", file=sys.stderr)
         return 2
 
-    previous = listen()
+    previous = listen(stop if argv else leave)
     if argv is None:  # registered first, so called last, when nothing is left that may wait
         atexit.register(answer, previous, signal.SIG_IGN)
     code = 1
@@ -119,20 +128,22 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(command: str, words: list[str]) -> int:
     home = importlib.import_module(f"swae.commands.{HOME[command]}")
+    answer([n for n in WORDS if signal.getsignal(n) is leave], stop)
     result: int = getattr(home, command.replace("-", "_"))(words)
     return result
 
 
-def listen() -> dict[signal.Signals, Any]:
-    r"""Lets the signals that end a command unwind it, and returns their handlers until now.
+def listen(handler: Any) -> dict[signal.Signals, Any]:  # noqa: ANN401 - of signal
+    r"""Has a handler answer the signals that end a command, and returns those until now.
 
-    Who has started this may have chosen that SIGINT is ignored, as a shell does in the background.
+    Who has started this may have chosen that one is ignored, as a shell does with SIGINT in the
+    background, and nohup with SIGHUP.
     """
 
-    previous = {signal.SIGTERM: signal.getsignal(signal.SIGTERM)}
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        previous[signal.SIGINT] = signal.default_int_handler
-    answer(previous, stop)
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    previous = {n: signal.getsignal(n) for n in WORDS}
+    previous = {n: h for n, h in previous.items() if n == signal.SIGTERM or h in usual}
+    answer(previous, handler)
     return previous
 
 
@@ -141,11 +152,18 @@ def answer(numbers: Iterable[signal.Signals], handler: Any) -> None:  # noqa: AN
         signal.signal(number, handler)
 
 
+def leave(signum: int, frame: FrameType | None) -> None:
+    r"""Ends the process while it is importing: nothing is done yet, and half of torch is none."""
+
+    os.write(sys.stderr.fileno(), f"swae: {WORDS[signal.Signals(signum)]}.\n".encode())
+    os._exit(128 + signum)
+
+
 def stop(signum: int, frame: FrameType | None) -> None:
     r"""Unwinds at the first signal; a second is the system's, which ends the process at once."""
 
-    answer([n for n in ENDING if signal.getsignal(n) is stop], signal.SIG_DFL)
-    raise Terminated if signum == signal.SIGTERM else KeyboardInterrupt
+    answer([n for n in WORDS if signal.getsignal(n) is stop], signal.SIG_DFL)
+    raise KeyboardInterrupt if signum == signal.SIGINT else EndedError(signum)
 
 
 def explain(error: BaseException, command: str) -> int:
@@ -153,13 +171,18 @@ def explain(error: BaseException, command: str) -> int:
 
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else 0 if error.code is None else 2
+    signum = signal.SIGINT if isinstance(error, KeyboardInterrupt) else None
+    signum = error.signum if isinstance(error, EndedError) else signum
+    if signum is not None:
+        print(f"swae: {WORDS[signum]}{GOES_ON.get(command, '.')}", file=sys.stderr)
+        return 128 + signum
     code = exit_code(error)
     if code is None:
         raise error
     if isinstance(error, BrokenPipeError):  # whoever read has had enough; nothing to say to them
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    print(f"swae: {message(error, code, command)}", file=sys.stderr)
+    print(f"swae: {message(error, code)}", file=sys.stderr)
     return code
 
 
@@ -170,8 +193,6 @@ def exit_code(error: BaseException) -> int | None:
     from .training import DivergedError
 
     kinds: dict[type[BaseException], int] = {
-        KeyboardInterrupt: 130,
-        Terminated: 143,
         DataError: 3,
         DivergedError: 4,
         MemoryError: 6,
@@ -184,12 +205,9 @@ def exit_code(error: BaseException) -> int | None:
     return next((code for kind, code in kinds.items() if isinstance(error, kind)), None)
 
 
-def message(error: BaseException, code: int, command: str) -> str:
-    match code:
-        case 130 | 143:
-            return {130: "interrupted", 143: "terminated"}[code] + GOES_ON.get(command, ".")
-        case 6:
-            return "out of memory; a smaller --batch-size, or fewer samples (-n), need less."
+def message(error: BaseException, code: int) -> str:
+    if code == 6:
+        return "out of memory; a smaller --batch-size, or fewer samples (-n), need less."
     return str(error).strip() or type(error).__name__
 
 

@@ -21,8 +21,8 @@ dies the second time that a file is about to take its place. The points:
 ``command.done``    a command has written and said all, and Python is about to end
 ==================  ===================================================================
 
-The actions: ``kill``, ``term`` and ``int`` send the process that signal; ``full`` is a disk
-without room, ``memory`` a machine without memory; ``nan`` spoils the tensor that is there;
+The actions: ``kill``, ``term``, ``int`` and ``hup`` send the process that signal; ``full`` is a
+disk without room, ``memory`` a machine without memory; ``nan`` spoils the tensor that is there;
 ``hang`` waits until the process is ended. Without the variable a point costs the look at an empty
 dictionary.
 """
@@ -50,7 +50,12 @@ POINTS = (
 )
 r"""The names of the points."""
 
-SIGNALS = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "int": signal.SIGINT}
+SIGNALS = {
+    "kill": signal.SIGKILL,
+    "term": signal.SIGTERM,
+    "int": signal.SIGINT,
+    "hup": signal.SIGHUP,
+}
 
 ACTIONS = (*SIGNALS, "full", "memory", "nan", "hang")
 r"""What may happen at a point."""

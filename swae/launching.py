@@ -7,8 +7,8 @@ the others would notice after many minutes, or never.
 
 - A rank that fails ends all: the others are terminated, and killed after some seconds. The exit
   code is its own, or 128 and the signal.
-- SIGTERM and SIGINT go to the first rank, the one that writes, while the others are there for the
-  step that it may be in; they are ended after it.
+- SIGTERM, SIGINT and SIGHUP go to the first rank, the one that writes, while the others are there
+  for the step that it may be in; they are ended after it.
 - Where this process is killed the ranks notice, and end.
 
 The ranks of one node meet in a file of a folder that no other user can enter, and gloo listens on
@@ -35,7 +35,7 @@ from typing import NamedTuple
 GRACE = 5.0
 r"""The seconds that ranks have to end by themselves."""
 
-EXPLAINED = (2, 3, 4, 5, 6, 130, 143)
+EXPLAINED = (2, 3, 4, 5, 6, 129, 130, 143)
 r"""Exit codes before which a rank has said what was wrong."""
 
 LAUNCHER = "SWAE_LAUNCHER"
@@ -73,7 +73,7 @@ def place_of(environment: Mapping[str, str]) -> Place | None:
     return Place(rank, int(environment.get("LOCAL_RANK", rank)), world) if world > 1 else None
 
 
-ASKING = (signal.SIGTERM, signal.SIGINT)
+ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 r"""The signals by which an end is asked for."""
 
 SAVING = 60.0

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-ENDING = (signal.SIGTERM, signal.SIGINT)
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 r"""The signals that are waited with."""
 
 
 @contextmanager
 def postponed() -> Iterator[None]:
-    r"""Lets a first SIGTERM or SIGINT wait for the end of the block; a second ends the process.
+    r"""Lets a first signal of :data:`ENDING` wait for the end of the block; a second ends.
 
     Signals that have no handler of Python's keep what they have, and so do all where this is not
     the main thread, in which alone handlers run.

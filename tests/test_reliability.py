@@ -171,12 +171,20 @@ def test_killed_while_the_model_is_stored(nursery, run):
     check_whole(nursery, run)
 
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(PAGE.parents[1])}
+
+
 # ----- 2: SIGTERM and SIGINT
 
 
 @pytest.mark.parametrize(
     ("fault", "code"),
-    [("train.step:30:term", 143), ("train.epoch:4:int", 130), ("evaluate:4:term", 143)],
+    [
+        ("train.step:30:term", 143),
+        ("train.epoch:4:int", 130),
+        ("evaluate:4:term", 143),
+        ("train.step:30:hup", 129),
+    ],
 )
 def test_a_signal_leaves_a_checkpoint(nursery, run, fault, code):
     """Of the last epoch that was recorded, though none was due."""
@@ -297,6 +305,26 @@ sys.exit(code)
     assert "codes are outside the prior" in ended.said
 
 
+@pytest.mark.parametrize(("action", "code"), [("term", 143), ("int", 130), ("hup", 129)])
+def test_a_signal_while_python_imports_ends_at_once(action, code):
+    source = f"""
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "torch.nn":
+            os.kill(os.getpid(), signal.SIG{action.upper()})
+sys.meta_path.insert(0, Finder())
+from swae import cli
+sys.argv = ["swae", "fit", "digits"]
+sys.exit(cli.main())
+"""
+    # A process that was started in the background has SIGINT ignored, and leaves it so.
+    command = [sys.executable, "-c", "import signal; signal.signal(2, signal.SIG_DFL)" + source]
+    ended = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
+    word = {143: "terminated", 130: "interrupted", 129: "hung up"}[code]
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, "", f"swae: {word}.\n")
+
+
 def test_a_signal_while_the_module_ends(nursery):
     """The same of ``python -m swae.cli``, with a fault that is planned by the environment."""
     words = [sys.executable, "-m", "swae.cli", "evaluate", "whole"]
@@ -305,7 +333,7 @@ def test_a_signal_while_the_module_ends(nursery):
         capture_output=True,
         text=True,
         cwd=nursery.folder,
-        env={**os.environ, "SWAE_FAULT": "command.done:1:int", "PYTHONPATH": str(PAGE.parents[1])},
+        env={**ENVIRONMENT, "SWAE_FAULT": "command.done:1:int"},
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "codes are outside the prior" in ended.stdout
