@@ -325,7 +325,7 @@ def test_what_failed_first_counts():
     assert code_of([5, -9, None]) == 137
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 def test_a_launcher_that_is_ended_ends_its_ranks(signum, tmp_path):
     code = f"""
 from swae.launching import watch_launcher

@@ -1,5 +1,6 @@
 """Ranks that were given different things say so, each of them, before they train."""
 
+import importlib.util
 import json
 import os
 import socket
@@ -57,16 +58,50 @@ def main(folder, rank, port):
             said[name] = None
         except ValueError as error:
             said[name] = str(error)
+    trained = shards(Path(folder) / "shards")
     dist.barrier()
     dist.destroy_process_group()
-    (Path(folder) / f"{rank}.json").write_text(json.dumps(said))
+    (Path(folder) / f"{rank}.json").write_text(json.dumps({"said": said, "shards": trained}))
+
+
+def write_shards(folder):
+    from pyarrow import parquet, table
+
+    folder.mkdir()
+    for i, part in enumerate(np.array_split(rows(47), 3)):
+        columns = {f"c{j}": part[:, j] for j in range(3)}
+        parquet.write_table(table(columns), folder / f"{i}.parquet")
+
+
+def shards(folder):
+    """Fits shards, and returns what came of it and which rows this rank has read."""
+    if not folder.exists():
+        return None
+    from swae.shards import Shards
+    from swae.training import train_epochs
+
+    seen = []
+
+    def noted(model, batches, *args, **kwargs):
+        epoch = batches.of_rank(dist.get_rank(), 2).epoch(0)
+        seen.extend(float(x) for batch in epoch for x in batch.x[:, 0])
+        return train_epochs(model, batches, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("swae.estimator.train_epochs", noted)
+        settings = {"max_epochs": 2, "batch_size": 10, "validation_size": 0, "device": "cpu"}
+        model = SWAE(**settings).fit(Shards.open(folder))
+    weights = [float(p.double().sum()) for p in model.autoencoder_.parameters()]
+    return {"weights": weights, "seen": seen, "steps": model.n_steps_}
 
 
 @pytest.fixture(scope="module")
-def said(tmp_path_factory):
+def told(tmp_path_factory):
     from test_distributed import ended, start
 
     folder = tmp_path_factory.mktemp("joining")
+    if importlib.util.find_spec("datasets") and importlib.util.find_spec("pyarrow"):
+        write_shards(folder / "shards")
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
@@ -75,6 +110,21 @@ def said(tmp_path_factory):
         code, output = ended(process)
         assert code == 0, output
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
+
+
+@pytest.fixture(scope="module")
+def said(told):
+    return [rank["said"] for rank in told]
+
+
+def test_shards_train_one_model(told):
+    first, second = (rank["shards"] for rank in told)
+    if first is None:
+        pytest.skip("the library is not installed")
+    assert first["steps"] == second["steps"] == 10
+    assert first["weights"] == second["weights"]
+    assert not set(first["seen"]) & set(second["seen"])
+    assert sorted(first["seen"] + second["seen"]) == sorted(map(float, rows(47)[:, 0]))
 
 
 @pytest.mark.parametrize("name", FITS)

@@ -502,3 +502,15 @@ def test_limits_are_read_once(tmp_path, monkeypatch):
     kept, held = shards.hold_out(0.3, seed=0)
     assert min(kept.limits()[0], held.limits()[0]) == 0
     assert max(kept.limits()[1], held.limits()[1]) == N - 1
+
+
+def test_labels_that_are_texts_are_refused_in_words(tmp_path):
+    pixels = io.BytesIO()
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(pixels, "PNG")
+    with tarfile.open(tmp_path / "0.tar", "w") as archive:
+        for name, content in (("a.png", pixels.getvalue()), ("a.cls", b"cat")):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    with pytest.raises(DataError, match=r"whole numbers in its files .cls, .* holds b'cat'"):
+        Shards.open(tmp_path)

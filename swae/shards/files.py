@@ -10,6 +10,7 @@ __all__ = [
     "check_first",
     "count",
     "end_of",
+    "features_of",
     "is_feature",
     "label_of",
     "shards_in",
@@ -211,6 +212,25 @@ def streamed(
     if picture:
         return data.cast_column(features[0], lib.Image(decode=False))
     return data.with_format("numpy")
+
+
+def features_of(files: Sequence[Path]) -> Any:  # noqa: ANN401 - of the library
+    r"""Returns the columns of shards and their kinds, as the library takes them from the first.
+
+    Raises:
+        DataError: If it can't.
+    """
+
+    with hub.broken(f"{PREFIX}{files[0].parent}"):
+        try:
+            return streamed(files).features
+        except ValueError as error:
+            if "invalid literal for int()" not in str(error):
+                raise
+            raise DataError(
+                f"{files[0]} has to hold whole numbers in its files .cls, which are labels, but "
+                f"holds {str(error).rpartition(': ')[2]}; call texts .txt."
+            ) from error
 
 
 def label_of(features: Mapping[str, Any], columns: Sequence[str] | None) -> str | None:

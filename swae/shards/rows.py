@@ -31,6 +31,7 @@ from .files import (
     check_first,
     count,
     end_of,
+    features_of,
     is_feature,
     label_of,
     shards_in,
@@ -141,8 +142,7 @@ class Shards:
         rows = tuple(n for _, n in counted if n)
         if not files:
             raise DataError(f"The shards of {folder} must have a row, got none.")
-        with hub.broken(f"{PREFIX}{folder}"):
-            found = streamed(files).features
+        found = features_of(files)
         names = [name for name in found if not name.startswith("__")]
         check_names(f"{PREFIX}{folder}", names, columns, label_column or None)
         label = label_of(found, columns) if label_column is None else label_column or None
