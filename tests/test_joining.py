@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 
 from swae import SWAE
+from swae.checkpoint import latest_checkpoint, write_checkpoint
 from swae.joining import all_alike
 
 
@@ -59,9 +60,45 @@ def main(folder, rank, port):
         except ValueError as error:
             said[name] = str(error)
     trained = shards(Path(folder) / "shards")
+    cut = within_an_epoch(Path(folder) / "run")
     dist.barrier()
     dist.destroy_process_group()
-    (Path(folder) / f"{rank}.json").write_text(json.dumps({"said": said, "shards": trained}))
+    (Path(folder) / f"{rank}.json").write_text(
+        json.dumps({"said": said, "shards": trained, "cut": cut})
+    )
+
+
+class CutError(Exception):
+    pass
+
+
+def within_an_epoch(folder):
+    """Trains whole, and cut within an epoch and resumed, and returns the weights of both."""
+    settings = {"max_epochs": 3, "batch_size": 10, "device": "cpu"}
+    x = rows(47)
+    whole = SWAE(**settings).fit(x)
+    seen = iter(range(7))
+
+    def keep(standing):
+        if next(seen, None) is None:
+            if dist.get_rank() == 0:
+                write_checkpoint(folder, standing())
+            raise CutError
+
+    with pytest.raises(CutError):
+        list(SWAE(**settings).fit_epochs(x, keep=keep))
+    dist.barrier()
+    checkpoint = latest_checkpoint(folder)
+    resumed = SWAE(**settings)
+    records = list(resumed.fit_epochs(x, checkpoint=checkpoint))
+    models = [whole, resumed]
+    return {
+        "batch": checkpoint.info["under_way"]["batch"],
+        "loss": records[0].loss,
+        "weights": [
+            [float(p.double().sum()) for p in model.autoencoder_.parameters()] for model in models
+        ],
+    }
 
 
 def write_shards(folder):
@@ -125,6 +162,15 @@ def test_shards_train_one_model(told):
     assert first["weights"] == second["weights"]
     assert not set(first["seen"]) & set(second["seen"])
     assert sorted(first["seen"] + second["seen"]) == sorted(map(float, rows(47)[:, 0]))
+
+
+def test_ranks_go_on_within_an_epoch(told):
+    first, second = (rank["cut"] for rank in told)
+    assert first == second
+    assert first["batch"] > 0
+    assert first["weights"][0] == first["weights"][1]
+    alone = list(SWAE(max_epochs=3, batch_size=10, device="cpu").fit_epochs(rows(47)))
+    assert first["loss"] == pytest.approx(alone[1].loss, rel=0.02)
 
 
 @pytest.mark.parametrize("name", FITS)
