@@ -39,32 +39,32 @@ def all_alike() -> Iterator[dict[str, object]]:
         return
     try:
         yield facts
-    except BaseException:
-        gathered(0, group)  # for those who wait for it
+    except Exception:  # no interruption, after which others may not come
+        gathered([0], group)  # for those who wait for it
         raise
-    at_hand = gathered(1 + len(facts), group)
-    if 0 in at_hand:
+    refused = [rank for rank, [fine] in enumerate(gathered([1], group)) if not fine]
+    if refused:
         raise ValueError(
-            f"Ranks train one model, but rank {at_hand.index(0)} has refused its data or settings."
+            f"Ranks train one model, but rank {refused[0]} has refused its data or settings."
         )
-    for name, fact in facts.items():
-        sums = gathered(sum_of(fact), group)
-        other = next((r for r, value in enumerate(sums) if value != sums[0]), None)
-        if other is not None:
+    first, *others = gathered(list(map(sum_of, facts.values())), group)
+    for rank, sums in enumerate(others, start=1):
+        differing = [n for n, a, b in zip(facts, first, sums, strict=True) if a != b]
+        if differing:
             raise ValueError(
-                f"Ranks train one model, each given the same settings and data, of which it reads "
-                f"its part; but {name} of rank {other} differs from that of rank 0."
+                "Ranks train one model, each given the same settings and data, of which it reads "
+                f"its part; but {differing[0]} of rank {rank} differs from that of rank 0."
             )
 
 
-def gathered(number: int, group: dist.ProcessGroup) -> list[int]:
-    r"""Returns a number of each rank."""
+def gathered(numbers: list[int], group: dist.ProcessGroup) -> list[list[int]]:
+    r"""Returns numbers of each rank, as many of all."""
 
     device = "cuda" if dist.get_backend(group) == "nccl" else "cpu"
-    mine = torch.tensor([number], device=device)
+    mine = torch.tensor(numbers, device=device)
     parts = [torch.empty_like(mine) for _ in range(dist.get_world_size(group))]
     dist.all_gather(parts, mine, group=group)
-    return torch.cat(parts).tolist()
+    return [part.tolist() for part in parts]
 
 
 def sum_of(fact: object) -> int:
