@@ -28,11 +28,19 @@ from PIL import Image
 
 from benchmarks.nursery import Ended, Nursery
 from benchmarks.timing import machine
-from swae.checkpoint import checkpoints, latest_checkpoint
+from swae.checkpoint import checkpoints, latest_checkpoint, number
 from swae.faults import POINTS
 from swae.manifest import CorruptError, read_folder
 
-CODES = {"term": 143, "int": 130, "kill": -signal.SIGKILL, "full": 5, "memory": 6, "nan": 4}
+CODES = {
+    "term": 143,
+    "int": 130,
+    "hup": 129,
+    "kill": -signal.SIGKILL,
+    "full": 5,
+    "memory": 6,
+    "nan": 4,
+}
 r"""The exit codes of the actions; of a loss that is spoilt only where there is one."""
 
 VISITS = {
@@ -129,12 +137,14 @@ class Soak:
 
         every = self.rng.choice([-1.0, 0.01, 0.2, 1e9])
         if self.rng.random() < 0.4:
-            number = self.rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+            signum = self.rng.choice(
+                [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+            )
             self.commands += 1
             child = self.nursery.start(words, every=every, cached=True)
-            ended = child.dies_after(self.rng.uniform(0.05, 1.2), number)
-            fine = {0, -number, {15: 143, 2: 130, 9: -9}[number]}
-            what = f"{number.name} from outside"
+            ended = child.dies_after(self.rng.uniform(0.05, 1.2), signum)
+            fine = {0, -signum, {15: 143, 2: 130, 1: 129, 9: -9}[signum]}
+            what = f"{signum.name} from outside"
         else:
             point, action = self.rng.choice(POINTS), self.rng.choice(list(CODES))
             visit = self.rng.randint(1, VISITS[point])
@@ -174,7 +184,8 @@ class Soak:
                 file.unlink()
         self.faults["a damaged checkpoint"] += 1
         latest = latest_checkpoint(out / "checkpoints")
-        if latest is None or latest.epoch >= int(there[-1].name[6:]):
+        way = {} if latest is None else latest.info["under_way"] or {}
+        if latest is None or (latest.epoch, way.get("batch", 0)) >= number(there[-1]):
             self.lose(f"round {self.rounds}: damage to {file.name} was not noticed")
         return there[-1]
 
