@@ -89,7 +89,8 @@ def accumulate(
         all, and :func:`average_gradients` is still to be called.
 
     Raises:
-        ValueError: If no rank has a sample, or ``rows`` is no whole number above 0.
+        ValueError: If no rank has a sample, ``rows`` is no whole number above 0, or there are
+            several ranks and a layer that waits for the others.
 
     References:
         | Scaling Deep Contrastive Learning Batch Size (Gao et al., 2021)
@@ -111,6 +112,8 @@ def accumulate(
     check_rows("rows", rows)
     group = meet(getattr(model.penalty, "group", "self"), together=True)
     ranks = 1 if group is None else dist.get_world_size(group)
+    if ranks > 1:
+        check_layers(model)
     n = len(x) if group is None else int(total_of(torch.tensor(len(x), device=x.device), group))
     if n == 0:
         raise ValueError("x has to hold at least one sample, but is empty.")
@@ -130,6 +133,21 @@ def accumulate(
     sums = of_all(sums, group)
     weighted = sums | {"penalty": weight * penalty}
     return Loss(torch.stack(list(weighted.values())).sum(), sums | {"penalty": penalty}, weighted)
+
+
+def check_layers(model: nn.Module) -> None:
+    r"""Refuses layers that wait for other ranks in each part, of which ranks may have unlike many.
+
+    Raises:
+        ValueError: If there is one.
+    """
+
+    if any(isinstance(layer, nn.SyncBatchNorm) for layer in model.modules()):
+        raise ValueError(
+            "micro_batch_size on several ranks wants layers that work by themselves, but "
+            "SyncBatchNorm waits for the others in each part, of which ranks may have unlike "
+            "numbers; leave one of the two out."
+        )
 
 
 @torch.no_grad()

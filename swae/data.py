@@ -430,6 +430,8 @@ class Batches(abc.ABC):
 
     shape: tuple[int, ...]
     n: int
+    same_for_ranks: bool = True
+    r"""Whether the parts of ranks make up the batches that one process has."""
 
     @abc.abstractmethod
     def __len__(self) -> int:
@@ -443,6 +445,11 @@ class Batches(abc.ABC):
             epoch: The number of the epoch, from 0.
             start: The number of the batch to begin at, from 0.
         """
+
+    def size(self, i: int) -> int:
+        r"""Returns the number of samples in batch i, of all ranks; here as if all were equal."""
+
+        return self.n * (i + 1) // len(self) - self.n * i // len(self)
 
     def of_rank(self, rank: int, ranks: int) -> "Batches":
         r"""Returns the batches of which a rank reads its own rows.
@@ -479,6 +486,9 @@ class PartBatches(Batches):
 
     def __len__(self) -> int:
         return len(self.batches)
+
+    def size(self, i: int) -> int:
+        return self.batches.size(i)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
         for x, labels in self.batches.epoch(epoch, start):
@@ -529,6 +539,9 @@ class ArrayBatches(Batches):
 
     def __len__(self) -> int:
         return -(-self.n // self.batch_size)
+
+    def size(self, i: int) -> int:
+        return min(self.batch_size, self.n - i * self.batch_size)
 
     def of_rank(self, rank: int, ranks: int) -> "ArrayBatches":
         alike = copy.copy(self)
@@ -631,6 +644,10 @@ class LoaderBatches(Batches):
 
     def __len__(self) -> int:
         return len(self.loader)
+
+    def size(self, i: int) -> int:
+        each = self.loader.batch_size
+        return super().size(i) if each is None else min(each, self.n - i * each)
 
     def of_rank(self, rank: int, ranks: int) -> "Batches":
         if getattr(self.loader.sampler, "num_replicas", 1) > 1:

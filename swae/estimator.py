@@ -80,7 +80,7 @@ from .projections import Slices
 from .schema import Schema, check_numbers, frame_columns, learn
 from .seeding import stream
 from .settings import check, check_range, check_seed, output_for, resolve, setting
-from .shards import Shards
+from .shards import Rows, Shards
 from .sharing import download, upload
 from .steering import multiple_of
 from .stopping import Best, objective
@@ -116,7 +116,7 @@ logger = logging.getLogger("swae")
 Keep = Callable[[Callable[[], Kept]], None]
 r"""What is asked after a step whether a checkpoint is wanted."""
 
-Data = Samples | Shards | np.ndarray[Any, Any] | Tensor | Dataset[Any] | DataLoader[Any]
+Data = Rows | np.ndarray[Any, Any] | Tensor | Dataset[Any] | DataLoader[Any]
 r"""What :meth:`SWAE.fit` takes, and whatever scikit-learn makes an array of, as a data frame."""
 
 CHUNK = 1000
@@ -141,7 +141,7 @@ class Given(NamedTuple):
     """
 
     train: Train
-    held: Samples | Shards | None
+    held: Rows | None
     schema: Schema | None
     classes: list[Label] | None
 
@@ -346,10 +346,10 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         with all_alike() as facts:
             self.check()
             batches = self._begin(self._given(X, y), fresh=checkpoint is None)
+            self.best_ = Best(self.patience)
+            if checkpoint is not None:
+                self._restore(checkpoint, batches)
             facts |= self._facts()
-        self.best_ = Best(self.patience)
-        if checkpoint is not None:
-            self._restore(checkpoint, len(batches))
 
         return self._epochs(batches, progress, keep)
 
@@ -387,6 +387,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             part = self.schema_.read(self._read(X, like_fitted=True))
             check_range(part, self.settings_)
         self._ready()
+        self.under_way_ = UnderWay()  # of other data
         batches = ArrayBatches(part, self.settings_["batch_size"], seed=self.random_state)
         self._kept = some_of(batches, KEPT, self.random_state)
         self._weigh(self.n_epochs_)
@@ -432,7 +433,12 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
 
         told = (str, int, float, tuple, list)
         settings = {k: v if isinstance(v, told) else None for k, v in self.settings_.items()}
-        return {"the data": self.fingerprint_, **settings, "device": None}
+        return {
+            "the data": self.fingerprint_,
+            "the checkpoint": (self.n_epochs_, self.under_way_.batch),
+            **settings,
+            "device": None,
+        }
 
     def _params(self) -> dict[str, Any]:
         r"""Returns the parameters, numbers of NumPy as Python's."""
@@ -534,12 +540,12 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             self.autoencoder_.load_state_dict(self.best_.state)
         self.typical_ = self._typical()
 
-    def _restore(self, checkpoint: Checkpoint, batches: int) -> None:
+    def _restore(self, checkpoint: Checkpoint, batches: Batches) -> None:
         r"""Puts model, optimiser and the best epoch where a checkpoint has them.
 
         Arguments:
             checkpoint: The checkpoint.
-            batches: The number of batches in an epoch.
+            batches: The batches that it goes on with.
         """
 
         if checkpoint.info.get("data") != self.fingerprint_:
@@ -559,9 +565,15 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             ) from error
         restore_optimizer(self.optimizer_, checkpoint.optimizer)
         self.best_.restore(checkpoint)
-        way = under_way_of(checkpoint, batches)
+        way = under_way_of(checkpoint, len(batches))
+        if way.batch and not batches.same_for_ranks and way.ranks != self.fabric_.world_size:
+            raise ValueError(
+                f"The checkpoint was made within an epoch, in which each of {way.ranks} ranks had "
+                f"shards of its own, but there are {self.fabric_.world_size} now: go on with as "
+                "many (--devices)."
+            )
         self.n_epochs_, self.under_way_ = checkpoint.epoch, way
-        self.n_steps_ = checkpoint.epoch * batches + way.batch
+        self.n_steps_ = checkpoint.epoch * len(batches) + way.batch
 
     def resolve(self, X: Data, y: Any = None) -> dict[str, Any]:  # noqa: ANN401 - labels
         r"""Returns all parameters as they are for this data, those of the preset filled in."""
@@ -592,6 +604,8 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
     def keep_checkpoint(self, way: UnderWay | None = None) -> Kept:
         r"""Returns what :meth:`save_checkpoint` writes, or a checkpoint within an epoch."""
 
+        way = way or self.under_way_
+
         return keep_checkpoint(
             self.n_epochs_,
             self.autoencoder_,
@@ -601,9 +615,9 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
                 "best": self.best_.value,
                 "best_epoch": self.best_.epoch,
                 "data": self.fingerprint_,
-                "under_way": None if way is None else way._asdict(),
+                "under_way": way._asdict() if way.batch else None,
             },
-            batch=0 if way is None else way.batch,
+            batch=way.batch,
         )
 
     def _given(self, X: Data, y: Any) -> Given:  # noqa: ANN401 - labels of any kind
@@ -640,7 +654,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         names = cast(list[Label], given.classes)
         return components_for(settings, Classes(names, cast(Tensor, train.labels))), names
 
-    def _samples(self, X: Any) -> Samples | Shards:  # noqa: ANN401 - any array
+    def _samples(self, X: Any) -> Rows:  # noqa: ANN401 - any array
         r"""Brings data under the contract, in the shape that the networks see."""
 
         if isinstance(X, Shards):
@@ -905,9 +919,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
         return tags
 
     @torch.no_grad()
-    def _apply(
-        self, function: Callable[[Tensor], Tensor], samples: Samples | Shards
-    ) -> np.ndarray[Any, Any]:
+    def _apply(self, function: Callable[[Tensor], Tensor], samples: Rows) -> np.ndarray[Any, Any]:
         r"""Applies a function of the model in eval mode, chunk by chunk."""
 
         device = device_of(self.autoencoder_)
@@ -1220,7 +1232,9 @@ def under_way_of(checkpoint: Checkpoint, batches: int) -> UnderWay:
         return UnderWay()
     try:
         sums = {str(name): float(value) for name, value in told["sums"].items()}
-        way = UnderWay(int(told["batch"]), int(told["samples"]), float(told["seconds"]), sums)
+        numbers = (int(told[name]) for name in ("batch", "samples", "ranks"))
+        batch, samples, ranks = numbers
+        way = UnderWay(batch, samples, float(told["seconds"]), sums, ranks)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             "The checkpoint does not tell where its epoch stood as it should."

@@ -37,12 +37,12 @@ from .data import (
 )
 from .seeding import stream
 from .settings import batch_size, check_unit, setting
-from .shards import ShardBatches, Shards
+from .shards import Rows, ShardBatches, Shards
 
 CHUNK = 1000
 r"""The samples that are cast at once."""
 
-Train = Samples | Shards | LoaderBatches
+Train = Rows | LoaderBatches
 r"""What is trained on: samples, in memory or in shards, or batches that come as they are."""
 
 
@@ -183,9 +183,13 @@ class UnitBatches(Batches):
 
     def __init__(self, batches: Batches) -> None:
         self.batches, self.shape, self.n = batches, batches.shape, batches.n
+        self.same_for_ranks = batches.same_for_ranks
 
     def __len__(self) -> int:
         return len(self.batches)
+
+    def size(self, i: int) -> int:
+        return self.batches.size(i)
 
     def of_rank(self, rank: int, ranks: int) -> "UnitBatches":
         return UnitBatches(self.batches.of_rank(rank, ranks))

@@ -301,22 +301,57 @@ def opened(file: str | Path | IO[bytes]) -> Iterator[Image.Image]:
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("not a regular file")
         size = status.st_size
+        with open(file, "rb") as raw:
+            head = raw.read(30)
     else:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
+        head = file.read(30)
+        file.seek(0)
+    if head[8:12] == b"WEBP":  # whose decoder takes the canvas, twice, when it is opened
+        check_announced(webp_size(head), 3, size)
     with Image.open(file, formats=FORMATS) as image:
-        check_announced(image, size)
+        check_announced(image.size, bytes_of(image), size)
         yield image
 
 
-def check_announced(image: Image.Image, size: int) -> None:
+def webp_size(head: bytes) -> tuple[int, int]:
+    r"""Reads the width and height of a WebP from its first 30 bytes.
+
+    References:
+        | RFC 9649, Sections 2.5 to 2.7
+        | https://www.rfc-editor.org/rfc/rfc9649
+
+    Example:
+        >>> webp_size(b"RIFF....WEBPVP8X........" + bytes((31, 1, 0, 63, 0, 0)))
+        (288, 64)
+    """
+
+    match head[12:16]:
+        case b"VP8X":
+            width, height = head[24:27], head[27:30]
+            return 1 + int.from_bytes(width, "little"), 1 + int.from_bytes(height, "little")
+        case b"VP8L":
+            sizes = int.from_bytes(head[21:25], "little")
+            return 1 + (sizes & 0x3FFF), 1 + (sizes >> 14 & 0x3FFF)
+    width, height = head[26:28], head[28:30]
+    return int.from_bytes(width, "little") & 0x3FFF, int.from_bytes(height, "little") & 0x3FFF
+
+
+def bytes_of(image: Image.Image) -> int:
+    """Returns the bytes that a pixel takes."""
+
+    deep = {"I": 4, "F": 4}.get(image.mode, 2 if image.mode.startswith("I;16") else 1)
+    return deep * len(image.getbands())
+
+
+def check_announced(sides: tuple[int, int], each: int, size: int) -> None:
     """Refuses what a header announces, if it is too much, or too much for so small a file."""
 
-    width, height = image.size
+    width, height = sides
     if width * height > MAX_PIXELS:
         raise ValueError(f"{width} x {height} pixels exceed the limit of {MAX_PIXELS:,}")
-    deep = {"I": 4, "F": 4}.get(image.mode, 2 if image.mode.startswith("I;16") else 1)
-    if width * height * deep * len(image.getbands()) > max(MUCH, LITTLE * size):
+    if width * height * each > max(MUCH, LITTLE * size):
         raise ValueError(
             f"{width} x {height} pixels in a file of {size:,} bytes are a bomb; save it smaller, "
             "or without compression"

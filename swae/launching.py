@@ -181,8 +181,9 @@ def wait_for(ranks: Sequence[subprocess.Popen[bytes]], asked: list[int]) -> int:
             until = time.monotonic() + SAVING
             while ranks[0].poll() is None and len(asked) == 1 and time.monotonic() < until:
                 time.sleep(0.05)
+            code = ranks[0].poll()
             end(ranks, 1.0 if len(asked) == 1 else 0.0)  # at once, if somebody asks again
-            return 128 + asked[0]
+            return code if code in EXPLAINED else 128 + asked[0]
         time.sleep(0.05)
     return code_of([rank.poll() for rank in ranks])
 

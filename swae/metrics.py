@@ -37,12 +37,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .autoencoder import Autoencoder
-from .data import Samples, to_float
+from .data import to_float
 from .faults import point
 from .priors import Prior
 from .projections import iid
 from .seeding import stream
-from .shards import Shards
+from .shards import Rows
 from .sliced import sliced_wasserstein
 
 DRAWS = 10
@@ -109,7 +109,7 @@ class Evaluation(NamedTuple):
 @torch.no_grad()
 def evaluate(
     model: Autoencoder,
-    x: Tensor | Samples | Shards,
+    x: Tensor | Rows,
     prior: Prior,
     *,
     seed: int = 0,

@@ -15,7 +15,7 @@ from typing import Any, TypeVar, final
 import numpy as np
 
 from .data import DataError, Samples
-from .shards import Shards
+from .shards import Rows, Shards
 
 Some = TypeVar("Some", Samples, Shards)
 
@@ -78,7 +78,7 @@ class Schema:
         return x.reshape(len(x), -1) if self.flat else x
 
 
-def learn(samples: Samples | Shards, image_shape: Sequence[int] | None) -> Schema:
+def learn(samples: Rows, image_shape: Sequence[int] | None) -> Schema:
     r"""Returns the schema of the samples that a model is fitted to.
 
     Arguments:

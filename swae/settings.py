@@ -29,7 +29,7 @@ import torch
 from torch import nn
 
 from .autoencoder import check_settings
-from .data import DataError, LoaderBatches, Samples
+from .data import DataError, LoaderBatches
 from .networks import resolve as resolve_network
 from .presets import (
     NAMES,
@@ -44,7 +44,7 @@ from .presets import (
     check_switch,
 )
 from .projections import resolve as resolve_slices
-from .shards import Shards
+from .shards import Rows, Shards
 from .spelling import nearest
 from .steering import multiple_of
 from .training import device_for, precision_for
@@ -195,7 +195,7 @@ def output_for(params: Params, *, unit: bool) -> dict[str, Any]:
     return {"reconstruction": reconstruction, "output": output, "standardize": standardize}
 
 
-def resolve(params: Params, train: Samples | Shards | LoaderBatches) -> dict[str, Any]:
+def resolve(params: Params, train: Rows | LoaderBatches) -> dict[str, Any]:
     r"""Returns the settings for data: the parameters without a None that stands for another.
 
     Arguments:
@@ -234,7 +234,7 @@ def batch_size(params: Params, n: int) -> int:
     return min(125, max(50, n // 16)) if size is None else size
 
 
-def check_range(train: Samples | Shards | LoaderBatches, settings: Params) -> None:
+def check_range(train: Rows | LoaderBatches, settings: Params) -> None:
     r"""Refuses data that the output of a model can't give; of batches the first is asked.
 
     Arguments:
@@ -263,7 +263,7 @@ def check_unit(low: float, high: float, what: str = "the data") -> None:
         )
 
 
-def in_unit_interval(train: Samples | Shards | LoaderBatches) -> bool:
+def in_unit_interval(train: Rows | LoaderBatches) -> bool:
     r"""Tells whether data lie in [0, 1], as bytes always do; of batches the first is asked."""
 
     if is_bytes(train):
@@ -272,11 +272,11 @@ def in_unit_interval(train: Samples | Shards | LoaderBatches) -> bool:
     return low >= 0 and high <= 1
 
 
-def is_bytes(train: Samples | Shards | LoaderBatches) -> bool:
+def is_bytes(train: Rows | LoaderBatches) -> bool:
     return not isinstance(train, LoaderBatches) and train.dtype == torch.uint8
 
 
-def limits(train: Samples | Shards | LoaderBatches) -> tuple[float, float]:
+def limits(train: Rows | LoaderBatches) -> tuple[float, float]:
     r"""Returns the least and the greatest value."""
 
     if isinstance(train, Shards):

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from .autoencoder import Autoencoder
 from .checkpoint import Checkpoint
-from .data import Samples, to_float
+from .data import to_float
 from .metrics import evaluating
 from .seeding import stream
-from .shards import Shards
+from .shards import Rows
 
 
 @final
@@ -63,7 +63,7 @@ class Best:
 
 
 @torch.no_grad()
-def objective(model: Autoencoder, held: Samples | Shards, batch_size: int, seed: int) -> float:
+def objective(model: Autoencoder, held: Rows, batch_size: int, seed: int) -> float:
     r"""Computes the loss on samples held back, with the same draws at each call.
 
     Arguments:

@@ -93,15 +93,17 @@ class UnderWay(NamedTuple):
 
     Arguments:
         batch: The number of batches done.
-        samples: The number of samples seen, of all ranks if each has seen as many as this one.
+        samples: The number of samples seen, by all ranks together.
         seconds: The wall time of training them.
         sums: The sums of the loss's terms over these samples, ``loss`` among them.
+        ranks: The number of ranks.
     """
 
     batch: int = 0
     samples: int = 0
     seconds: float = 0.0
     sums: Mapping[str, float] = {}
+    ranks: int = 1
 
 
 Progress = Callable[[int, int, dict[str, float]], None]
@@ -182,8 +184,8 @@ def train_epochs(
         model.train()
         began = time.perf_counter() - way.seconds
         sums: dict[str, Tensor] = defaultdict(lambda: torch.zeros((), device=fabric.device))
-        sums |= {k: torch.tensor(v / ranks, device=fabric.device) for k, v in way.sums.items()}
-        count = way.samples / ranks
+        sums |= {k: torch.tensor(v, device=fabric.device) for k, v in way.sums.items()}
+        count = way.samples
 
         for i, (x, labels) in enumerate(batches.epoch(index, way.batch), way.batch):
             set_rates(optimizer, peaks, learning_rate(schedule, step / total))
@@ -211,12 +213,14 @@ def train_epochs(
             stepper.step()
             step += 1
 
-            count += len(x)
+            # Of several ranks each has the values of the whole batch, and counts all of its rows.
+            rows = len(x) if ranks == 1 else batches.size(i)
+            count += rows
             for name, value in {**loss.parts, "loss": loss.total}.items():
-                sums[name] += value.detach() * len(x)
+                sums[name] += value.detach() * rows
             if progress is not None:
                 parts = {name: float(value.detach()) for name, value in loss.parts.items()}
-                progress(step, len(x) if ranks == 1 else even(batches, i), parts)
+                progress(step, rows, parts)
             if after_step is not None and i + 1 < len(batches):
                 after_step(partial(standing, i + 1, ranks, count, sums, began))
 
@@ -231,15 +235,12 @@ def train_epochs(
 
 
 def standing(
-    batch: int, ranks: int, count: float, sums: Mapping[str, Tensor], began: float
+    batch: int, ranks: int, count: int, sums: Mapping[str, Tensor], began: float
 ) -> UnderWay:
-    r"""Returns where an epoch stands, with sums over all ranks' samples, were they as this one's.
+    r"""Returns where an epoch stands; ranks do not meet for it, for one alone may want to know."""
 
-    Ranks do not meet for it, for one alone may want to know.
-    """
-
-    all_sums = {name: ranks * float(value) for name, value in sums.items()}
-    return UnderWay(batch, round(ranks * count), time.perf_counter() - began, all_sums)
+    values = {name: float(value) for name, value in sums.items()}
+    return UnderWay(batch, count, time.perf_counter() - began, values, ranks)
 
 
 def check_ranks(model: nn.Module, ranks: int) -> None:
@@ -265,13 +266,7 @@ def own(rank: int) -> tuple[int, ...]:
     return (rank,) if rank else ()
 
 
-def even(batches: Batches, i: int) -> int:
-    r"""Returns the samples of batch i, were all of an epoch's equal; their sum is the epoch's."""
-
-    return batches.n * (i + 1) // len(batches) - batches.n * i // len(batches)
-
-
-def means_of(sums: Mapping[str, Tensor], count: float, *, together: bool) -> dict[str, float]:
+def means_of(sums: Mapping[str, Tensor], count: int, *, together: bool) -> dict[str, float]:
     r"""Returns means over an epoch's samples, those of all ranks where they train together."""
 
     values = [*sums.values(), torch.tensor(count, device=next(iter(sums.values())).device)]

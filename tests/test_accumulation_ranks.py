@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 
 from swae import SWAE
-from swae.accumulation import accumulate, average_gradients
+from swae.accumulation import accumulate, average_gradients, check_layers
 from swae.data import ArrayBatches, Samples
 from swae.seeding import stream
 from swae.training import DivergedError, make_optimizer, train_epochs
@@ -193,6 +193,13 @@ def test_who_works_alone_waits_for_nobody(ranked):
     wanted = (each_its_own(0, average=False) + each_its_own(1, average=False)) / 2
     for results in ranked:
         torch.testing.assert_close(results["average"], wanted)
+
+
+def test_a_layer_that_waits_for_others_is_refused():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.SyncBatchNorm(2))
+    with pytest.raises(ValueError, match="SyncBatchNorm waits"):
+        check_layers(model)
+    check_layers(model[:1])
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from swae.images import (
     decode_opened,
     opened,
     read_folder,
+    webp_size,
 )
 
 RAMP = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
@@ -165,6 +166,18 @@ def test_a_bomb_of_any_format_takes_no_memory(tmp_path, cheap, kind, side):
         decode(tmp_path / "x.png")
     with cheap(), pytest.raises((ValueError, Image.DecompressionBombError), match=r"bomb|exceed"):
         decode_opened(io.BytesIO(BOMBS[kind](side)))
+
+
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"xmp": b"<x/>"}])
+def test_the_size_of_a_webp_is_read_before_it_is_opened(tmp_path, monkeypatch, options):
+    image = Image.effect_noise((300, 20), 50).convert("RGB")
+    image.save(tmp_path / "x.webp", **options)
+    assert webp_size((tmp_path / "x.webp").read_bytes()[:30]) == (300, 20)
+    assert decode(tmp_path / "x.webp").shape == (3, 20, 300)
+    (tmp_path / "y.webp").write_bytes(BOMBS["WEBP"](9_000))
+    monkeypatch.setattr(Image, "open", None)
+    with pytest.raises(ValueError, match="bomb"):
+        decode(tmp_path / "y.webp")
 
 
 def test_sixteen_bits_are_twice_as_many(tmp_path, cheap):

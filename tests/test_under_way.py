@@ -1,6 +1,5 @@
 """Training that is cut within an epoch goes on at the next batch, and nothing tells."""
 
-import dataclasses
 import json
 
 import numpy as np
@@ -45,7 +44,7 @@ def same(a, b):
 
 
 def told(epoch):
-    return dataclasses.astuple(epoch) if dataclasses.is_dataclass(epoch) else epoch[:2] + epoch[3:]
+    return epoch[:2] + epoch[3:]
 
 
 KINDS = {
@@ -130,11 +129,11 @@ def test_none_is_written_within_an_epoch_before_it_is_time(tmp_path):
 @pytest.mark.parametrize(
     "told",
     [
-        {"batch": 70, "samples": 9, "seconds": 1.0, "sums": {}},
-        {"batch": -1, "samples": 9, "seconds": 1.0, "sums": {}},
-        {"batch": 2, "samples": 0, "seconds": 1.0, "sums": {}},
-        {"batch": 2, "seconds": 1.0, "sums": {}},
-        {"batch": 2, "samples": 9, "seconds": 1.0, "sums": {"loss": "x"}},
+        {"batch": 70, "samples": 9, "seconds": 1.0, "sums": {}, "ranks": 1},
+        {"batch": -1, "samples": 9, "seconds": 1.0, "sums": {}, "ranks": 1},
+        {"batch": 2, "samples": 0, "seconds": 1.0, "sums": {}, "ranks": 1},
+        {"batch": 2, "seconds": 1.0, "sums": {}, "ranks": 1},
+        {"batch": 2, "samples": 9, "seconds": 1.0, "sums": {"loss": "x"}, "ranks": 1},
         [1, 2],
     ],
 )
@@ -175,4 +174,36 @@ def test_a_command_goes_on_within_its_first_epoch(tmp_path, monkeypatch, capsys)
 
 
 def test_an_epoch_begins_at_nothing():
-    assert UnderWay() == (0, 0, 0.0, {})
+    assert UnderWay() == (0, 0, 0.0, {}, 1)
+
+
+def test_what_is_restored_within_an_epoch_is_stored_as_that(tmp_path):
+    with pytest.raises(CutError):
+        list(SWAE(**SETTINGS).fit_epochs(X, keep=cut_at(tmp_path / "run", steps=6)))
+    restored = SWAE(**SETTINGS)
+    restored.fit_epochs(X, checkpoint=latest_checkpoint(tmp_path / "run"))
+    restored.save_checkpoint(tmp_path / "again")
+    checkpoint, again = (latest_checkpoint(tmp_path / name) for name in ("run", "again"))
+    assert again.info["under_way"] == checkpoint.info["under_way"]
+    assert same(again.model, checkpoint.model)
+
+
+def test_a_part_is_trained_on_from_its_beginning(tmp_path):
+    with pytest.raises(CutError):
+        list(SWAE(**SETTINGS).fit_epochs(X, keep=cut_at(tmp_path / "run", steps=6)))
+    restored = SWAE(**SETTINGS)
+    restored.fit_epochs(X, checkpoint=latest_checkpoint(tmp_path / "run"))
+    before = restored.n_steps_
+    restored.partial_fit(X[:80])
+    assert restored.n_steps_ == before + 4
+
+
+def test_shards_go_on_with_as_many_ranks(tmp_path):
+    data, settings = shards(tmp_path), SETTINGS | {"validation_size": 0}
+    with pytest.raises(CutError):
+        list(SWAE(**settings).fit_epochs(data, keep=cut_at(tmp_path / "run", steps=4)))
+    checkpoint = latest_checkpoint(tmp_path / "run")
+    assert checkpoint.info["under_way"]["ranks"] == 1
+    checkpoint.info["under_way"]["ranks"] = 2
+    with pytest.raises(ValueError, match=r"each of 2 ranks .* there are 1 now"):
+        SWAE(**settings).fit_epochs(data, checkpoint=checkpoint)

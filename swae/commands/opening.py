@@ -84,6 +84,7 @@ def listen() -> None:
     logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
     for name in ("datasets", "huggingface_hub"):  # which have handlers of their own
         logging.getLogger(name).propagate = False
+    logging.getLogger("datasets").setLevel(logging.CRITICAL)  # what it raises is told by us
     warnings.filterwarnings("ignore", module="lightning_fabric")
 
 

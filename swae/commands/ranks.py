@@ -50,7 +50,8 @@ def joined(device: str) -> Iterator[int]:
             raise
         raise SystemExit(2) from None
     if place.rank > 0:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's goes to all; rank 0 answers
         logging.disable(logging.WARNING)
     try:

@@ -1,7 +1,7 @@
 r"""Data in shards, read as they come: more of them than memory or disk cache could hold.
 
 A folder holds shards, Parquet files or tar archives in the form of WebDataset, which the library
-`datasets` streams. Nothing of them is kept but how many rows each has. The rows of shards
+`datasets` streams. No row of them is kept, but for the block that is shown. The rows of shards
 :math:`1, \dots, S` in their order are a sequence of :math:`N`; what an epoch :math:`t` shows is
 
 .. math:: (s, t) \;\mapsto\; \pi_{s,t} \in S_S \quad \text{(the order of the shards)} , \qquad
@@ -11,7 +11,7 @@ The sequence is that of the shards in the order :math:`\pi_{s,t}`. It is cut int
 :math:`W` rows, what memory takes, each of which is shuffled by itself, and then into batches. So
 rows that lie together in a shard meet in batches, unless they are mixed up beforehand or
 :math:`W` is large. In return each position is a function of seed and epoch: a run goes on at any
-batch, and opens the shard that it lies in and none before.
+batch, and opens the shards of the block that it lies in and none before.
 
 **Ranks.** Of a batch of :math:`m` rows rank :math:`r < R` has
 :math:`m_r = \lfloor m / R \rfloor` or one more, as everywhere (:mod:`swae.data`); of an epoch its

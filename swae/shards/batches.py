@@ -34,6 +34,8 @@ class ShardBatches(Batches):
         ValueError: If there would be no batch, or a block no row.
     """
 
+    same_for_ranks = False
+
     def __init__(
         self,
         shards: Shards,
@@ -55,6 +57,9 @@ class ShardBatches(Batches):
     def __len__(self) -> int:
         return -(-self.n // self.batch_size)
 
+    def size(self, i: int) -> int:
+        return min(self.batch_size, self.n - i * self.batch_size)
+
     def of_rank(self, rank: int, ranks: int) -> "ShardBatches":
         r"""Returns the batches of which a rank reads its own rows, from shards of its own."""
 
@@ -67,7 +72,7 @@ class ShardBatches(Batches):
 
         Arguments:
             epoch: The number of the epoch, from 0.
-            start: The number of the batch to begin at; shards before it are not opened.
+            start: The number of the batch to begin at; shards before its block are not opened.
         """
 
         before = sum(self.up_to(len(self), r) for r in range(self.rank))

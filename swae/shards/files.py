@@ -6,6 +6,7 @@ archive's members.
 
 __all__ = [
     "TOGETHER",
+    "broken",
     "check_alike",
     "check_first",
     "count",
@@ -21,7 +22,8 @@ import glob
 import hashlib
 import itertools
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -29,7 +31,7 @@ import numpy as np
 
 from .. import hub
 from ..data import DataError, check_resolved
-from ..reading import reading
+from ..reading import first_line, reading
 from .source import PREFIX
 
 TOGETHER = 256
@@ -77,30 +79,28 @@ def shards_in(folder: Path) -> tuple[Path, ...]:
 
 
 def check_alike(files: Sequence[Path], names: Sequence[str]) -> None:
-    r"""Refuses Parquet files that lack a column of the first, or have something else in it.
+    r"""Refuses Parquet files that lack a column of the first, or have another kind of it.
+
+    The library would cast each to what the file has that it is asked for first, which differs
+    from epoch to epoch: a half becomes true, and one class another.
 
     Raises:
         DataError: With the file and the column.
     """
 
-    from pyarrow import parquet, types
+    from pyarrow import parquet
 
-    def kind(of: Any) -> Any:  # noqa: ANN401 - a type of pyarrow
-        number = types.is_integer(of) or types.is_floating(of) or types.is_boolean(of)
-        return "number" if number else type(of)
-
-    first: dict[str, Any] = {}
+    lib, first = hub.library(), None
     for file in files:
         with reading(file):
-            schema = parquet.read_schema(file)
-        there = {name: kind(schema.field(name).type) for name in names if name in schema.names}
-        first = first or there
+            found = lib.Features.from_arrow_schema(parquet.read_schema(file))
+        first = first or found
         for name in names:
-            if there.get(name) != first[name]:
-                what = "another kind of column" if name in there else "no column"
+            if found.get(name) != first[name]:
+                what = "no column" if name not in found else f"{found[name]} in column"
                 raise DataError(
-                    f"Shards have to have the same columns, but {file} has {what} {name!r}, "
-                    f"unlike {files[0].name}."
+                    f"Shards have to have the same columns, but {file} has {what} {name!r}, where "
+                    f"{files[0].name} has {first[name]}: write them alike."
                 )
 
 
@@ -221,16 +221,28 @@ def features_of(files: Sequence[Path]) -> Any:  # noqa: ANN401 - of the library
         DataError: If it can't.
     """
 
-    with hub.broken(f"{PREFIX}{files[0].parent}"):
-        try:
-            return streamed(files).features
-        except ValueError as error:
-            if "invalid literal for int()" not in str(error):
-                raise
+    with broken(str(files[0])):
+        return streamed(files).features
+
+
+@contextmanager
+def broken(place: str) -> Iterator[None]:
+    r"""Says where it is whatever goes wrong, for the library lets the errors of others pass."""
+
+    try:
+        yield
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:
+        if "invalid literal for int()" in str(error):
             raise DataError(
-                f"{files[0]} has to hold whole numbers in its files .cls, which are labels, but "
+                f"{place} has to hold whole numbers in its files .cls, which are labels, but "
                 f"holds {str(error).rpartition(': ')[2]}; call texts .txt."
             ) from error
+        raise DataError(
+            f"{place} cannot be read ({type(error).__name__}: {first_line(error)}): replace it by "
+            "an intact one."
+        ) from error
 
 
 def label_of(features: Mapping[str, Any], columns: Sequence[str] | None) -> str | None:

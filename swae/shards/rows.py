@@ -23,10 +23,10 @@ from .. import hub
 from ..columns import check_names, tell_left_out, whole
 from ..data import DataError, Samples
 from ..images import Framing
-from ..reading import first_line
 from ..seeding import stream
 from .files import (
     TOGETHER,
+    broken,
     check_alike,
     check_first,
     count,
@@ -275,7 +275,7 @@ class Shards:
         if self.label is None or self.labels is not None:
             return self
         labels: list[Tensor] = []
-        with hub.broken(f"The shards from {self.files[0]} on"):
+        with broken(f"One of the shards from {self.files[0]} on"):
             for rows in streamed(self.files).select_columns([self.label]).iter(TOGETHER):
                 labels.append(self.labels_in(rows, TOGETHER * len(labels)))
         return dataclasses.replace(self, labels=torch.cat(labels))
@@ -320,29 +320,33 @@ class Shards:
             return
         at, skipped = start, start - (ends[i] - self.rows[i])
         self.check_unchanged(range(i, min(len(ends), 1 + bisect.bisect_left(ends, stop))))
-        try:
+        with broken(self.places(at)):
             data = streamed(self.files[i:], self.features, self.label, picture=self.picture)
-            for rows in data.skip(skipped).iter(TOGETHER):
-                part = self.read(rows, at)
-                yield part.taken(slice(stop - at))
-                at += len(part.x)
-                if at >= stop:
-                    return
-        except (DataError, MemoryError):
-            raise
-        except Exception as error:  # the library lets those of others pass
-            raise DataError(
-                f"From {self.place(at)} on it cannot be read ({type(error).__name__}: "
-                f"{first_line(error)}): replace it by an intact one."
-            ) from error
+            parts = iter(data.skip(skipped).iter(TOGETHER))
+        while at < stop:
+            with broken(self.places(at)):
+                rows = next(parts, None)
+            if rows is None:
+                break
+            part = self.read(rows, at)
+            yield part.taken(slice(stop - at))
+            at += len(part.x)
+        if at >= stop:
+            return
         raise DataError(f"The shards have to have {stop:,} rows, as counted, but have {at:,}.")
 
     def place(self, row: int) -> str:
         r"""Says where a row lies: its number in its shard, from 0."""
 
         ends = list(itertools.accumulate(self.rows))
-        i = min(bisect.bisect_right(ends, row), len(ends) - 1)
+        row = min(row, ends[-1] - 1)
+        i = bisect.bisect_right(ends, row)
         return f"row {row - ends[i] + self.rows[i]:,} of {self.files[i]}"
+
+    def places(self, row: int) -> str:
+        r"""Says where the rows lie that are read together from one on."""
+
+        return f"{self.place(row)}, or one up to {self.place(row + TOGETHER - 1)},"
 
     def check_unchanged(self, which: Iterable[int]) -> None:
         r"""Refuses shards that are not as they were when their rows were counted.
