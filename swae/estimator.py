@@ -10,6 +10,7 @@ __all__ = ["SWAE"]
 import copy
 import dataclasses
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -431,13 +432,12 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
     def _facts(self) -> dict[str, object]:
         r"""Returns what has to be the same on ranks that train one model, where it can be told."""
 
-        told = (str, int, float, tuple, list)
-        settings = {k: v if isinstance(v, told) else None for k, v in self.settings_.items()}
         return {
+            **{name: told(value) for name, value in self._params().items()},
+            "device": None,  # which may be named otherwise
             "the data": self.fingerprint_,
+            "the precision": self.settings_["precision"],
             "the checkpoint": (self.n_epochs_, self.under_way_.batch),
-            **settings,
-            "device": None,
         }
 
     def _params(self) -> dict[str, Any]:
@@ -1218,6 +1218,25 @@ def as_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:
 def as_tensors(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Tensor]:
     # Copied, for joblib may have mapped them from a file that can't be written.
     return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+
+
+def told(value: object) -> object:
+    r"""Returns what can be told of a setting that is the same in another process.
+
+    A module is told by what it prints and by its buffers; its weights are handed on by rank 0.
+
+    Example:
+        >>> told(nn.ReLU())[0], told(max)
+        ('ReLU()', 'max')
+    """
+
+    if value is None or isinstance(value, str | int | float | tuple | list):
+        return value
+    if isinstance(value, nn.Module):
+        printed = re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+        buffers = [(name, Samples(t[None]).fingerprint()) for name, t in value.named_buffers()]
+        return printed, buffers
+    return getattr(value, "__qualname__", type(value).__qualname__)
 
 
 def under_way_of(checkpoint: Checkpoint, batches: int) -> UnderWay:

@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from swae import SWAE
+from swae import SWAE, FromSamples, Normal, Uniform
 from swae.checkpoint import latest_checkpoint, write_checkpoint
 from swae.joining import all_alike
 
@@ -39,6 +39,13 @@ FITS = {
     "another size": ({"batch_size": (10, 12)}, lambda rank: rows(), "batch_size of rank 1"),
     "more epochs": ({"max_epochs": (1, 2)}, lambda rank: rows(), "max_epochs of rank 1"),
     "a wrong setting": ({"latent_dim": (2, 0)}, lambda rank: rows(), "rank 1 has refused"),
+    "another seed": ({"random_state": (0, 1)}, lambda rank: rows(), "random_state of rank 1"),
+    "another law": ({"prior": (Uniform(2), Normal(2))}, lambda rank: rows(), "prior of rank 1"),
+    "other points": (
+        {"prior": tuple(FromSamples(rows(seed=i)[:, :2]) for i in range(2))},
+        lambda rank: rows(),
+        "prior of rank 1",
+    ),
     "the same": ({}, lambda rank: rows(), None),
 }
 

@@ -27,11 +27,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from .. import hub
-from ..data import DataError, check_resolved
+from ..data import DataError
 from ..reading import first_line, reading
+from ..resolution import lost_column
 from .source import PREFIX
 
 TOGETHER = 256
@@ -63,9 +62,10 @@ def shards_in(folder: Path) -> tuple[Path, ...]:
 
     if not folder.is_dir():
         raise ValueError(f"source must be {PREFIX}FOLDER, but {folder} is no folder.")
-    if "::" in str(folder.absolute()):
-        raise ValueError(f"{folder} has '::' in its path, which the library takes for a link.")
     found = sorted(f for f in folder.iterdir() if f.suffix in FORMATS and f.name[0] != ".")
+    for path in (folder.absolute(), *found):
+        if "::" in str(path):
+            raise ValueError(f"{path} has '::' in its path, which the library takes for a link.")
     kinds = {file.suffix for file in found}
     if len(kinds) != 1:
         raise DataError(
@@ -79,29 +79,48 @@ def shards_in(folder: Path) -> tuple[Path, ...]:
 
 
 def check_alike(files: Sequence[Path], names: Sequence[str]) -> None:
-    r"""Refuses Parquet files that lack a column of the first, or have another kind of it.
+    r"""Refuses shards that lack what is wanted, or have another kind of it than the first.
 
-    The library would cast each to what the file has that it is asked for first, which differs
-    from epoch to epoch: a half becomes true, and one class another.
+    The library would cast each Parquet file to what the file has that it is asked for first, which
+    differs from epoch to epoch: a half becomes true, and one class another.
+
+    Arguments:
+        files: The shards.
+        names: The columns that are wanted, or the suffixes of an archive's files.
 
     Raises:
         DataError: With the file and the column.
     """
 
-    from pyarrow import parquet
-
-    lib, first = hub.library(), None
-    for file in files:
-        with reading(file):
-            found = lib.Features.from_arrow_schema(parquet.read_schema(file))
-        first = first or found
-        for name in names:
-            if found.get(name) != first[name]:
-                what = "no column" if name not in found else f"{found[name]} in column"
-                raise DataError(
-                    f"Shards have to have the same columns, but {file} has {what} {name!r}, where "
-                    f"{files[0].name} has {first[name]}: write them alike."
+    found, first = fields_of(files[0]), files[0].name
+    for file in files[1:]:
+        other = fields_of(file)
+        lacking = [name for name in names if name not in other]
+        more = [name for name in other if name not in found] * (file.suffix == ".parquet")
+        unlike = [name for name in names if name in other and other[name] != found[name]]
+        for what, which in (("no", lacking), ("another", unlike), ("besides", more)):
+            if which:
+                kinds = (
+                    f", {other[which[0]]} and not {found[which[0]]}" if what == "another" else ""
                 )
+                raise DataError(
+                    f"Shards have to have the same columns, but {file} has {what} {which[0]!r}"
+                    f"{kinds}, unlike {first}: write them alike."
+                )
+
+
+def fields_of(file: Path) -> dict[str, Any]:
+    r"""Returns the columns of a Parquet file and their kinds; of an archive the files' suffixes."""
+
+    if file.suffix == ".parquet":
+        from pyarrow import parquet
+
+        with reading(file):
+            schema = parquet.read_schema(file)
+        return dict(hub.library().Features.from_arrow_schema(schema))
+    with reading(file), tarfile.open(file, "r:") as archive:
+        names = [member.name for member in archive if member.isfile()]
+    return {name.rpartition("/")[2].partition(".")[2]: None for name in names if key_of(name)}
 
 
 def check_first(file: Path, names: Sequence[str]) -> None:
@@ -115,9 +134,16 @@ def check_first(file: Path, names: Sequence[str]) -> None:
 
     with reading(file), parquet.ParquetFile(file) as opened:
         first = next(opened.iter_batches(TOGETHER, columns=list(names)))
-    wide = [c for c in first if types.is_float64(c.type) or types.is_int64(c.type)]
-    if wide and not any(column.null_count for column in wide):
-        check_resolved(np.stack([c.to_numpy(zero_copy_only=False) for c in wide], 1), file.name)
+    for name, column in zip(first.schema.names, first, strict=True):
+        if column.null_count or not (types.is_float64(column.type) or types.is_int64(column.type)):
+            continue
+        values = column.to_numpy(zero_copy_only=False)
+        if lost_column(values[:, None]) is not None:
+            raise DataError(
+                f"Column {name!r} of {file} varies only from {values.min():.17g} to "
+                f"{values.max():.17g}, which float32, that models see, can't tell apart: subtract "
+                "an offset first, or leave it out."
+            )
 
 
 def end_of(file: Path) -> str:
@@ -138,9 +164,10 @@ def count(file: Path) -> int:
 
             return int(parquet.read_metadata(file).num_rows)
         with open(file, "rb") as raw, tarfile.open(fileobj=raw, mode="r:") as archive:
-            members = [member for member in archive if member.isfile()]
-            check_members(file, members)
+            members = archive.getmembers()
             check_end(file, raw, members)
+            members = [member for member in members if member.isfile()]
+            check_members(file, members)
             keys = (key_of(member.name) for member in members)
             return sum(1 for key, _ in itertools.groupby(k for k in keys if k is not None))
 
@@ -162,20 +189,25 @@ def check_members(file: Path, members: Sequence[tarfile.TarInfo]) -> None:
 
 
 def check_end(file: Path, raw: BinaryIO, members: Sequence[tarfile.TarInfo]) -> None:
-    r"""Refuses an archive that ends without a block of zeros, for it was cut.
+    r"""Refuses an archive that does not end with some blocks of zeros, as all do.
+
+    One that was cut ends before, behind a damaged header or in a second archive there is more,
+    and where a copy was broken off there may be zeros without end.
 
     Raises:
         DataError: If it was.
     """
 
-    end = max((m.offset_data + -(-m.size // BLOCK) * BLOCK for m in members), default=0)
-    raw.seek(end)
-    following = raw.read(BLOCK)
-    # A folder may come last; whatever does is followed by zeros.
-    while following.strip(b"\0"):
-        following = raw.read(BLOCK)
-    if len(following) < BLOCK:
-        raise DataError(f"{file} is cut short: replace it by the whole archive.")
+    ends = (m.offset_data + -(-m.size // BLOCK) * BLOCK * m.isfile() for m in members)
+    raw.seek(max(ends, default=0))
+    following = raw.read(2 * tarfile.RECORDSIZE + 1)
+    whole = BLOCK <= len(following) <= 2 * tarfile.RECORDSIZE
+    if not whole or following.strip(b"\0"):
+        raise DataError(
+            f"{file} is cut short or damaged, or more than one archive: after "
+            f"{members[-1].name if members else 'nothing'!r} it does not end as one does; replace "
+            "it by an intact one."
+        )
 
 
 def key_of(name: str) -> str | None:
@@ -238,6 +270,12 @@ def broken(place: str) -> Iterator[None]:
             raise DataError(
                 f"{place} has to hold whole numbers in its files .cls, which are labels, but "
                 f"holds {str(error).rpartition(': ')[2]}; call texts .txt."
+            ) from error
+        if "share the same prefix" in str(error):
+            raise DataError(
+                f"{place} has to hold the files of each sample next to each other, and of the "
+                "first five samples the same kinds: write it in the order of their names (tar "
+                "--sort=name)."
             ) from error
         raise DataError(
             f"{place} cannot be read ({type(error).__name__}: {first_line(error)}): replace it by "

@@ -158,8 +158,8 @@ class Shards:
                 f"beside {', '.join(map(repr, left)) or 'the labels'}."
             )
         tell_left_out(Path(folder), left)
+        check_alike(files, [*kept, *([label] if label else [])])
         if files[0].suffix == ".parquet":
-            check_alike(files, [*kept, *([label] if label else [])])
             check_first(files[0], kept)
         kinds = [found[name] for name in kept]
         array = len(kept) == 1 and not picture and hub.is_array(kinds[0])
@@ -386,7 +386,10 @@ class Shards:
         column = cast(str, self.label)
         labels = np.array([np.nan if v is None else v for v in rows[column]])
         if labels.dtype.kind not in "iubf":
-            raise DataError(f"The label column {column!r} has to hold whole numbers.")
+            raise DataError(
+                f"The label column {column!r} has to hold whole numbers, but does not in "
+                f"{self.places(at)} for one."
+            )
         where = self.files[0].parent
         return torch.from_numpy(
             whole(where, column, labels.astype(float), lambda i: self.place(at + i))
