@@ -303,9 +303,7 @@ def test_a_shard_with_other_columns_is_named(tmp_path, other):
     numbered(tmp_path)
     a = {"a": ["x", "y"]} if other == "text" else {}
     columns(tmp_path / "part-3.parquet", b=[1.0, 2.0], kind=[0, 1], **a)
-    with pytest.raises(
-        DataError, match=r"part-3.parquet has (another 'a', .*string.*|no 'a'), unlike"
-    ):
+    with pytest.raises(DataError, match=r"part-3.parquet has ('a' as .*string|no 'a')"):
         Shards.open(tmp_path, label_column="kind")
 
 
@@ -531,9 +529,7 @@ def test_shards_are_not_cast_to_each_others_types(tmp_path, first, other):
     for pair in ((first, other), (other, first)):
         for i, column in enumerate(pair):
             parquet.write_table(pyarrow.table({"a": column}), tmp_path / f"{i}.parquet")
-        with pytest.raises(
-            DataError, match=r"1.parquet has another 'a', .* and not .*, unlike 0.parquet"
-        ):
+        with pytest.raises(DataError, match=r"1.parquet has 'a' as .* and not .*, unlike 0.p"):
             Shards.open(tmp_path)
 
 
@@ -543,7 +539,7 @@ def test_classes_have_one_order_in_all_shards(tmp_path):
         features = datasets.Features({"a": datasets.Value("float32"), "kind": kinds})
         data = datasets.Dataset.from_dict({"a": [0.0, 0.5], "kind": [0, 1]}, features)
         data.to_parquet(str(tmp_path / f"{i}.parquet"))
-    with pytest.raises(DataError, match=r"1.parquet has another 'kind', ClassLabel"):
+    with pytest.raises(DataError, match=r"1.parquet has 'kind' as ClassLabel"):
         Shards.open(tmp_path)
 
 
@@ -598,7 +594,7 @@ def test_an_archive_may_end_with_a_folder(tmp_path):
 def test_a_column_more_is_refused_with_its_file(tmp_path):
     numbered(tmp_path)
     columns(tmp_path / "part-3.parquet", a=[1.0], b=np.ones(1, np.float32), kind=[0], zz=[1])
-    with pytest.raises(DataError, match=r"part-3.parquet has besides 'zz'"):
+    with pytest.raises(DataError, match=r"part-3.parquet has 'zz' besides"):
         Shards.open(tmp_path, label_column="kind")
 
 

@@ -92,27 +92,33 @@ def check_alike(files: Sequence[Path], names: Sequence[str]) -> None:
         DataError: With the file and the column.
     """
 
-    found, first = fields_of(files[0]), files[0].name
+    found = fields_of(files[0])
     for file in files[1:]:
         other = fields_of(file)
-        lacking = [name for name in names if name not in other]
-        more = [name for name in other if name not in found] * (file.suffix == ".parquet")
-        unlike = [name for name in names if name in other and other[name] != found[name]]
-        for what, which in (("no", lacking), ("another", unlike), ("besides", more)):
-            if which:
-                kinds = (
-                    f", {other[which[0]]} and not {found[which[0]]}" if what == "another" else ""
-                )
-                raise DataError(
-                    f"Shards have to have the same columns, but {file} has {what} {which[0]!r}"
-                    f"{kinds}, unlike {first}: write them alike."
-                )
+        unlike = [
+            *(f"no {name!r}" for name in names if name not in other),
+            *(
+                f"{name!r} as {other[name]} and not {found[name]}"
+                for name in names
+                if name in other and other[name] != found[name]
+            ),
+            *(f"{name!r} besides" for name in other if name not in found and is_table(file)),
+        ]
+        if unlike:
+            raise DataError(
+                f"Shards have to have the same columns, but {file} has {unlike[0]}, unlike "
+                f"{files[0].name}: write them alike."
+            )
+
+
+def is_table(file: Path) -> bool:
+    return file.suffix == ".parquet"
 
 
 def fields_of(file: Path) -> dict[str, Any]:
-    r"""Returns the columns of a Parquet file and their kinds; of an archive the files' suffixes."""
+    r"""Returns the columns of a Parquet file and their kinds, or an archive's suffixes."""
 
-    if file.suffix == ".parquet":
+    if is_table(file):
         from pyarrow import parquet
 
         with reading(file):

@@ -58,8 +58,8 @@ def load(
         return shards
     if len(shards.files) == 1:
         raise ValueError(
-            f"A test split is drawn of whole shards, but {shards.files[0]} is alone: write its rows "
-            f"as several, or make two folders, {folder / 'train'} and {folder / 'test'}."
+            f"A test split is drawn of whole shards, but {shards.files[0]} is alone: write its "
+            f"rows as several, or make two folders, {folder / 'train'} and {folder / 'test'}."
         )
     train, test = shards.hold_out(share, seed)
     return train if split == "train" else test
