@@ -103,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"swae: there is no command {words[0]!r}.{hint}", file=sys.stderr)
         return 2
 
-    previous = listen(stop if argv else leave)
+    previous = listen(leave if argv is None else stop)
     if argv is None:  # registered first, so called last, when nothing is left that may wait
         atexit.register(answer, previous, signal.SIG_IGN)
     code = 1

@@ -10,7 +10,6 @@ __all__ = ["SWAE"]
 import copy
 import dataclasses
 import logging
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -70,7 +69,7 @@ from .feeding import (
     loaded,
     some_of,
 )
-from .joining import all_alike
+from .joining import all_alike, told
 from .laws import check_same_law, kind_of_file
 from .linear import is_bounded
 from .metrics import Evaluation, evaluate, evaluating, filled
@@ -109,6 +108,7 @@ from .training import (
     fabric_for,
     make_optimizer,
     train_epochs,
+    under_way_of,
 )
 from .univariate import Cost
 
@@ -565,7 +565,7 @@ class SWAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  #
             ) from error
         restore_optimizer(self.optimizer_, checkpoint.optimizer)
         self.best_.restore(checkpoint)
-        way = under_way_of(checkpoint, len(batches))
+        way = under_way_of(checkpoint.info.get("under_way"), len(batches))
         if way.batch and not batches.same_for_ranks and way.ranks != self.fabric_.world_size:
             raise ValueError(
                 f"The checkpoint was made within an epoch, in which each of {way.ranks} ranks had "
@@ -1218,48 +1218,3 @@ def as_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray[Any, Any]]:
 def as_tensors(arrays: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, Tensor]:
     # Copied, for joblib may have mapped them from a file that can't be written.
     return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
-
-
-def told(value: object) -> object:
-    r"""Returns what can be told of a setting that is the same in another process.
-
-    A module is told by what it prints and by its buffers; its weights are handed on by rank 0.
-
-    Example:
-        >>> told(nn.ReLU())[0], told(max)
-        ('ReLU()', 'max')
-    """
-
-    if value is None or isinstance(value, str | int | float | tuple | list):
-        return value
-    if isinstance(value, nn.Module):
-        printed = re.sub(r" at 0x[0-9a-f]+", "", repr(value))
-        buffers = [(name, Samples(t[None]).fingerprint()) for name, t in value.named_buffers()]
-        return printed, buffers
-    return getattr(value, "__qualname__", type(value).__qualname__)
-
-
-def under_way_of(checkpoint: Checkpoint, batches: int) -> UnderWay:
-    r"""Returns what a checkpoint has of an epoch that was under way.
-
-    Raises:
-        ValueError: If no such epoch of so many batches can be.
-    """
-
-    told = checkpoint.info.get("under_way")
-    if told is None:
-        return UnderWay()
-    try:
-        sums = {str(name): float(value) for name, value in told["sums"].items()}
-        numbers = (int(told[name]) for name in ("batch", "samples", "ranks"))
-        batch, samples, ranks = numbers
-        way = UnderWay(batch, samples, float(told["seconds"]), sums, ranks)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            "The checkpoint does not tell where its epoch stood as it should."
-        ) from error
-    if not 0 < way.batch < batches or way.samples < 1:
-        raise ValueError(
-            f"The checkpoint was made after batch {way.batch} of an epoch, which has {batches}."
-        )
-    return way

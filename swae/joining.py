@@ -4,10 +4,11 @@ Who starts processes, and how they find each other, is no concern of training: o
 :mod:`torch.distributed` is initialised, by whatever launcher or library, they train one model.
 """
 
-__all__ = ["JoinedRanks", "all_alike", "joined_ranks"]
+__all__ = ["JoinedRanks", "all_alike", "joined_ranks", "told"]
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, final
@@ -17,6 +18,7 @@ import torch.distributed as dist
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
 
+from .data import Samples
 from .distributed import meet
 
 
@@ -55,6 +57,25 @@ def all_alike() -> Iterator[dict[str, object]]:
                 "Ranks train one model, each given the same settings and data, of which it reads "
                 f"its part; but {differing[0]} of rank {rank} differs from that of rank 0."
             )
+
+
+def told(value: object) -> object:
+    r"""Returns what can be told of a setting that is the same in another process.
+
+    A module is told by what it prints and by its buffers; its weights are handed on by rank 0.
+
+    Example:
+        >>> told(torch.nn.ReLU())[0], told(max)
+        ('ReLU()', 'max')
+    """
+
+    if value is None or isinstance(value, str | int | float | tuple | list):
+        return value
+    if isinstance(value, torch.nn.Module):
+        printed = re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+        buffers = [(name, Samples(t[None]).fingerprint()) for name, t in value.named_buffers()]
+        return printed, buffers
+    return getattr(value, "__qualname__", type(value).__qualname__)
 
 
 def gathered(numbers: list[int], group: dist.ProcessGroup) -> list[list[int]]:

@@ -32,6 +32,8 @@ from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import NamedTuple
 
+from .postponing import ENDING
+
 GRACE = 5.0
 r"""The seconds that ranks have to end by themselves."""
 
@@ -73,9 +75,6 @@ def place_of(environment: Mapping[str, str]) -> Place | None:
     return Place(rank, int(environment.get("LOCAL_RANK", rank)), world) if world > 1 else None
 
 
-ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-r"""The signals by which an end is asked for."""
-
 SAVING = 60.0
 r"""The seconds that rank 0 has to write what it kept, when it is asked to end."""
 
@@ -103,7 +102,7 @@ def launch(command: Sequence[str], devices: int, nodes: int = 1) -> int:
         asked.append(signum)
 
     # What the caller has chosen to be ignored, as nohup or a shell in the background, stays so.
-    asking = [n for n in ASKING if signal.getsignal(n) is not signal.SIG_IGN]
+    asking = [n for n in ENDING if signal.getsignal(n) is not signal.SIG_IGN]
     before = {number: signal.signal(number, ask) for number in asking}
     try:
         with TemporaryDirectory(prefix="swae-", ignore_cleanup_errors=True) as folder:

@@ -5,7 +5,7 @@ there. For most of a program that is what is wanted; a file that is half written
 is half made, is better finished first.
 """
 
-__all__ = ["postponed"]
+__all__ = ["ENDING", "postponed"]
 
 import signal
 import threading
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-r"""The signals that are waited with."""
+r"""The signals by which an end is asked for, and that are waited with."""
 
 
 @contextmanager

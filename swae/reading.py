@@ -4,7 +4,15 @@ The content of a file is never trusted: a parser that stumbles over it may raise
 and what arrives at a user is one sentence that names the file.
 """
 
-__all__ = ["check_members", "first_line", "reading", "samples_from", "tell", "utf8"]
+__all__ = [
+    "check_members",
+    "first_line",
+    "reading",
+    "samples_from",
+    "tell",
+    "unreadable",
+    "utf8",
+]
 
 import errno
 import functools

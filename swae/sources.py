@@ -110,15 +110,9 @@ def load(
         torch.Size([1438, 1, 8, 8])
     """
 
-    if split not in get_args(Split):
-        raise ValueError(f"split must be 'train', 'test' or 'all', got {split!r}.")
     framing, named, path = Framing(image_size, crop), is_named(source), expanded(source)
     check_options(source, framing, label_column, columns)
-    if split == "all" and has_test(source):
-        raise ValueError(
-            f"split must be 'train' or 'test' where a source has both, as {str(source)!r}, got "
-            "'all': take one after the other."
-        )
+    check_split(source, split)
     part: Literal["train", "test"] = "train" if split == "all" else split
     if named and has_images(source):
         root = root_of(data_dir)
@@ -180,6 +174,7 @@ def load_any(
             columns=columns,
             progress=progress,
         )
+    check_split(source, split)
     return shards.load(
         str(source),
         split,
@@ -190,6 +185,18 @@ def load_any(
         label_column=label_column,
         columns=columns,
     )
+
+
+def check_split(source: str | Path, split: Split) -> None:
+    """Refuses what is no split, and all of a source that has two."""
+
+    if split not in get_args(Split):
+        raise ValueError(f"split must be 'train', 'test' or 'all', got {split!r}.")
+    if split == "all" and has_test(source):
+        raise ValueError(
+            f"split must be 'train' or 'test' where a source has both, as {str(source)!r}, got "
+            "'all': take one after the other."
+        )
 
 
 def check_options(

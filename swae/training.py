@@ -31,6 +31,7 @@ __all__ = [
     "make_optimizer",
     "precision_for",
     "train_epochs",
+    "under_way_of",
 ]
 
 import math
@@ -39,7 +40,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
 from lightning_fabric import Fabric
@@ -241,6 +242,36 @@ def standing(
 
     values = {name: float(value) for name, value in sums.items()}
     return UnderWay(batch, count, time.perf_counter() - began, values, ranks)
+
+
+def under_way_of(told: object, batches: int) -> UnderWay:
+    r"""Returns what a checkpoint tells of an epoch that was under way, if one was.
+
+    Arguments:
+        told: What it tells, as JSON has it; :py:`None` between two epochs.
+        batches: The number of batches of an epoch.
+
+    Raises:
+        ValueError: If no such epoch of so many batches can be.
+    """
+
+    if told is None:
+        return UnderWay()
+    try:
+        told = cast(dict[str, Any], told)
+        sums = {str(name): float(value) for name, value in told["sums"].items()}
+        numbers = (int(told[name]) for name in ("batch", "samples", "ranks"))
+        batch, samples, ranks = numbers
+        way = UnderWay(batch, samples, float(told["seconds"]), sums, ranks)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            "The checkpoint does not tell where its epoch stood as it should."
+        ) from error
+    if not 0 < way.batch < batches or way.samples < 1:
+        raise ValueError(
+            f"The checkpoint was made after batch {way.batch} of an epoch, which has {batches}."
+        )
+    return way
 
 
 def check_ranks(model: nn.Module, ranks: int) -> None:

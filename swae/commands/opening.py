@@ -108,7 +108,7 @@ def once() -> Iterator[None]:
         logger.removeFilter(is_new)
 
 
-def load_split(args: Any, split: Split, model: SWAE) -> Rows:  # noqa: ANN401
+def load_split(args: Any, split: Split, model: SWAE) -> Rows:  # noqa: ANN401 - parsed flags
     r"""Reads a split of data, in the shape that a model sees."""
 
     samples = load_any(

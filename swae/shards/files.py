@@ -13,6 +13,7 @@ __all__ = [
     "end_of",
     "features_of",
     "is_feature",
+    "is_table",
     "label_of",
     "shards_in",
     "streamed",
@@ -29,7 +30,7 @@ from typing import Any, BinaryIO
 
 from .. import hub
 from ..data import DataError
-from ..reading import first_line, reading
+from ..reading import reading, unreadable
 from ..resolution import lost_column
 from .source import PREFIX
 
@@ -165,7 +166,7 @@ def count(file: Path) -> int:
 
     hub.library()
     with reading(file):
-        if file.suffix == ".parquet":
+        if is_table(file):
             from pyarrow import parquet  # comes with the library, half a second to import
 
             return int(parquet.read_metadata(file).num_rows)
@@ -283,10 +284,7 @@ def broken(place: str) -> Iterator[None]:
                 "first five samples the same kinds: write it in the order of their names (tar "
                 "--sort=name)."
             ) from error
-        raise DataError(
-            f"{place} cannot be read ({type(error).__name__}: {first_line(error)}): replace it by "
-            "an intact one."
-        ) from error
+        raise unreadable(place, error) from error
 
 
 def label_of(features: Mapping[str, Any], columns: Sequence[str] | None) -> str | None:

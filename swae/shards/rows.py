@@ -33,6 +33,7 @@ from .files import (
     end_of,
     features_of,
     is_feature,
+    is_table,
     label_of,
     shards_in,
     streamed,
@@ -159,7 +160,7 @@ class Shards:
             )
         tell_left_out(Path(folder), left)
         check_alike(files, [*kept, *([label] if label else [])])
-        if files[0].suffix == ".parquet":
+        if is_table(files[0]):
             check_first(files[0], kept)
         kinds = [found[name] for name in kept]
         array = len(kept) == 1 and not picture and hub.is_array(kinds[0])

@@ -24,7 +24,8 @@ def load(
 
     Arguments:
         source: The folder, with the prefix. Where it has folders ``train`` and ``test``, these
-            are the splits; else a share of the shards is held out for the test.
+            are the splits, and there is no all; else a share of the shards is held out for the
+            test.
         split: The split.
         share: That share.
         seed: The seed by which it is drawn.
@@ -34,19 +35,13 @@ def load(
         columns: Likewise.
 
     Raises:
-        ValueError: If there is no such folder or column, there is a single shard to draw from, or
-            all is asked of a folder with both splits.
+        ValueError: If there is no such folder or column, or a single shard to draw from.
         DataError: If a shard can't be read.
     """
 
     if source == PREFIX:
         raise ValueError(f"source must be {PREFIX}FOLDER, but nothing follows.")
     folder, own = folder_of(source), has_test(source)
-    if own and split == "all":
-        raise ValueError(
-            f"split must be 'train' or 'test' where a source has both, as {source!r}, got "
-            "'all': take one after the other."
-        )
     shards = Shards.open(
         folder / split if own else folder,
         image_size=image_size,
